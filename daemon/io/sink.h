@@ -1,0 +1,60 @@
+/* A result on its way to disk: a `.part` file beside the target, written, hashed and synced on
+ * libuv's worker pool, checked, and only then given its final name. */
+#ifndef VEO_SINK_H
+#define VEO_SINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "proto/error.h"
+
+struct sink;
+
+/* Callbacks run on the loop, never from inside the call that asked. */
+struct sink_hooks {
+    /* The .part is open and `offset` bytes of it are there (hashed) from an earlier try; or status
+     * is a negative errno. */
+    void (*opened)(void *arg, int status, uint64_t offset);
+    /* There is room again after sink_write took less than it was given. */
+    void (*drained)(void *arg);
+    /* Completes sink_finish: 0 and the file is durable under its name; -EBADMSG: it is no video
+     * (no "ftyp" at byte 4, ISO/IEC 14496-12 4.3); -EMSGSIZE: shorter or longer than expected;
+     * -EEXIST: the name is taken; or another errno. On anything but success and -EEXIST the .part
+     * is as it was. */
+    void (*finished)(void *arg, int status);
+};
+
+/* `root` is a directory; `name` is relative to it and may have folders, which are made. Neither a
+ * symbolic link nor ".." is followed (openat2(2), RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS). The part
+ * is named ".<name's last part>.<tag>.part" beside the target. `resume`: keep what is there. */
+struct sink *sink_open(uv_loop_t *loop, const char *root, const char *name, const char *tag,
+                       bool resume, const struct sink_hooks *hooks, void *arg);
+
+/* Takes what there is room for and says how much; after less than `length`, wait for `drained`.
+ * Holds at most SINK_BUFFER bytes twice. */
+#define SINK_BUFFER (128 * 1024)
+size_t sink_write(struct sink *sink, const void *data, size_t length);
+
+/* Throws away what the .part holds and starts at 0 (the server ignored our Range). */
+void sink_restart(struct sink *sink);
+
+uint64_t sink_bytes(const struct sink *sink); /* taken so far, with what was resumed */
+
+/* All was written: sync, check (expected < 0: length unknown), rename without replacing, sync the
+ * folder. Then `finished`. */
+void sink_finish(struct sink *sink, int64_t expected);
+
+/* After `finished` with 0. */
+const char *sink_path(const struct sink *sink);   /* absolute; the sink's */
+const char *sink_sha256(const struct sink *sink); /* 64 hexadecimal digits; the sink's */
+
+/* Ends it at any time; no hook is called any more. The part stays unless `remove`. A finished file
+ * stays. Takes NULL. */
+void sink_close(struct sink *sink, bool remove);
+
+/* Removes a file below root, following no link; for FORGET {"files":true}. Blocks. Negative errno. */
+int sink_remove(const char *root, const char *name);
+
+#endif

@@ -1,0 +1,149 @@
+/* The store: jobs, attempts and events on disk. It is spoken to in those words, never in SQL.
+ *
+ * Writes are collected and committed in batches on libuv's worker pool, one batch at a time, each
+ * durable when its completion is called. Reads run on the pool as well, on a connection of their
+ * own. All completions are called on the loop, in the order of submission (writes; reads among
+ * themselves), never from inside the call that submitted them.
+ */
+#ifndef VEO_STORE_H
+#define VEO_STORE_H
+
+#include <uv.h>
+
+#include "daemon/core/job.h"
+#include "proto/error.h"
+
+struct store;
+
+/* Opens or creates DIR/jobs.db, takes DIR/lock, and brings an older schema up to date. Blocks; for
+ * startup only. -1 with `error` (one line: held by another veod, written by a newer one, damaged,
+ * no permission). */
+int store_open(const char *directory, uv_loop_t *loop, struct store **ret, struct error *error);
+
+/* Commits what is waiting, then closes and calls `closed`. */
+void store_close(struct store *store, void (*closed)(void *), void *arg);
+
+/* ---- writes ---- */
+
+enum store_write_kind {
+    STORE_INSERT, /* new jobs, all or none */
+    STORE_UPDATE, /* a job's new content */
+    STORE_FORGET, /* removes a job with its attempts, events and files' records */
+};
+
+/* A change. Owned by the caller and untouched by it until `done` was called. */
+struct store_write {
+    enum store_write_kind kind;
+    struct job **jobs; /* INSERT: `count` of them; else one. Borrowed until done */
+    size_t count;
+    const char *detail; /* a JSON object with what changed, for the event; NULL: "{}". Borrowed */
+    void (*done)(struct store_write *write);
+    void *context; /* the caller's */
+
+    /* Filled in before `done`. */
+    int status;      /* 0, or negative errno: -EEXIST (INSERT: a key or an output that is taken),
+                        -ENOSPC, -EIO; then nothing of this write is in the store */
+    int64_t event;   /* number of the event (INSERT: of the first job's; they are consecutive) */
+    size_t at_fault; /* -EEXIST: index of the job */
+    bool key_at_fault; /* -EEXIST: its key (else its output) */
+    char (*existing)[JOB_ID_SIZE]; /* INSERT: for each job, the id of the one that its key already
+                        names, or "": then it was not inserted. Memory of the caller, `count` */
+
+    struct store_write *next; /* the store's */
+};
+
+void store_write(struct store *store, struct store_write *write);
+
+/* ---- reads ---- */
+
+struct store_filter {
+    unsigned states; /* bit set of 1 << state; 0: all */
+    int64_t owner;   /* -1: all */
+    const char *model;
+    const char *label_name; /* with label_value, or alone: any value */
+    const char *label_value;
+    int64_t since; /* created_at, ms, inclusive; 0: no bound */
+    int64_t until; /* exclusive; 0: no bound */
+    const char *after; /* an id: older than that one */
+    size_t limit;
+};
+
+struct store_attempt {
+    int number;
+    char *provider;
+    char *operation;
+    int64_t started_at;
+    int64_t ended_at;
+    char *outcome; /* the state that the job went to */
+    char *message;
+};
+
+struct store_event {
+    int64_t number;
+    char job[JOB_ID_SIZE];
+    enum job_state state;
+    int64_t at;
+    char *detail; /* JSON object */
+    /* of the job, for filters */
+    uid_t owner;
+    struct request *request;
+};
+
+enum store_read_kind {
+    STORE_FIND,     /* `name`: an id, an unambiguous prefix of one, or an operation's name */
+    STORE_LIST,     /* `filter` → jobs, newest first */
+    STORE_ATTEMPTS, /* `name`: a full id → attempts, oldest first */
+    STORE_EVENTS,   /* events with a number above `from`, at most filter.limit, oldest first */
+};
+
+struct store_read {
+    enum store_read_kind kind;
+    const char *name;           /* borrowed until done */
+    struct store_filter filter; /* STORE_FIND: only `owner` counts, -1 for an admin */
+    int64_t from;
+    void (*done)(struct store_read *read);
+    void *context;
+
+    /* Filled in before `done`, and freed with store_read_free. */
+    int status; /* 0, -ENOENT, -ENOTUNIQ (an ambiguous prefix), -EIO */
+    struct job **jobs; /* owned: FIND one, LIST many; a caller may take one out by setting NULL */
+    size_t job_count;
+    struct store_attempt *attempts;
+    size_t attempt_count;
+    struct store_event *events;
+    size_t event_count;
+
+    struct store_read *next; /* the store's */
+};
+
+void store_read(struct store *store, struct store_read *read);
+void store_read_free(struct store_read *read); /* its results, not itself */
+
+/* ---- at startup, blocking ---- */
+
+/* Calls `each` for every job that is live or stuck (it takes the job), oldest first. */
+int store_each_live(struct store *store, void (*each)(void *arg, struct job *job), void *arg,
+                    struct error *error);
+
+/* How long the newest generations of each model took: at most `limit` a model, oldest first. */
+int store_each_duration(struct store *store, size_t limit,
+                        void (*each)(void *arg, const char *model, int64_t ms), void *arg,
+                        struct error *error);
+
+/* How many jobs are in each state. Blocking; later counts are the caller's. */
+int store_count_states(struct store *store, uint64_t ret[JOB_STATE_COUNT], struct error *error);
+
+/* The number of the newest committed event; 0 if there never was one. */
+int64_t store_last_event(const struct store *store);
+
+struct store_stats {
+    uint64_t commits;
+    uint64_t writes;
+    uint64_t failed_commits;
+    uint64_t commit_us_total;
+    uint64_t commit_us_max;
+    size_t waiting; /* writes not yet durable */
+};
+void store_stats(const struct store *store, struct store_stats *ret);
+
+#endif

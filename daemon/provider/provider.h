@@ -1,0 +1,122 @@
+/* Providers and the dialects they speak. A dialect is pure: a job's request in, an HTTP request
+ * out; an answer in, an outcome out. Facts and their sources are named in each dialect's file. */
+#ifndef VEO_PROVIDER_H
+#define VEO_PROVIDER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "daemon/core/request.h"
+#include "proto/buf.h"
+#include "proto/error.h"
+
+struct dialect;
+
+/* One way to reach a model, as configured. Strings are the configuration's. */
+struct provider {
+    const char *name;
+    const struct dialect *dialect;
+    const char *base_url;    /* no path of a version, no slash at the end */
+    const char *api_version; /* "v1beta" */
+    char *const *models;     /* globs (fnmatch(3)), NULL-terminated */
+};
+
+struct wire_request {
+    bool post;
+    struct buf url;
+    struct buf body; /* JSON; empty for GET */
+};
+void wire_request_init(struct wire_request *request);
+void wire_request_free(struct wire_request *request);
+
+struct wire_reply {
+    int status;              /* HTTP */
+    const char *body;        /* JSON, with placeholders where inline results were (inline.h) */
+    size_t length;
+    int64_t retry_after_ms;  /* Retry-After; -1: none */
+};
+
+/* What an answer means. */
+enum outcome_kind {
+    OUTCOME_ACCEPTED,    /* submission: `operation`; goes on with polling */
+    OUTCOME_PENDING,     /* poll: not yet */
+    OUTCOME_RESULT,      /* `results`; for a submission too, with `operation` */
+    OUTCOME_FILTERED,    /* `message` says why; not charged */
+    OUTCOME_FAILED,      /* the operation ended badly; `retryable` if it was not charged and may
+                            go well another time (gRPC 8, 13, 14) */
+    OUTCOME_REJECTED,    /* submission: the provider won't have it (4xx) */
+    OUTCOME_REFUSED,     /* submission: turned away, try again (429, 503, 500 with its own body) */
+    OUTCOME_NO_CREDIT,   /* submission: 402 */
+    OUTCOME_UNREADABLE,  /* submission: a 2xx without a name, or a gateway's error: who knows.
+                            Poll: an answer that says nothing; poll again */
+};
+
+struct outcome_result {
+    char *uri;        /* NULL: inline */
+    int inline_index; /* of the filter's run; -1: a uri */
+    char *mime_type;  /* NULL: not said */
+};
+
+struct outcome {
+    enum outcome_kind kind;
+    char *operation;
+    struct outcome_result *results;
+    size_t result_count;
+    char *code;    /* of an error: the provider's, lower case with dashes ("rate-limit-exceeded") */
+    char *message; /* the provider's own words, one line, at most 1,000 bytes */
+    bool retryable;
+    bool gate;              /* turned away at a gate (429, 503): no attempt of the job's was used,
+                               and the provider wants everybody to wait */
+    int64_t retry_after_ms; /* RetryInfo or Retry-After; -1: not said */
+};
+void outcome_init(struct outcome *outcome);
+void outcome_free(struct outcome *outcome);
+
+enum file_state { FILE_READY, FILE_PROCESSING, FILE_FAILED, FILE_UNKNOWN };
+
+struct dialect {
+    const char *name;        /* as in the configuration */
+    const char *secret_name; /* the header for the credential */
+
+    /* Refuses, with `field`, what the wire format has no room for. Checks no value that the
+     * provider judges better itself. 0 or -1. */
+    int (*check)(const struct request *request, struct error *error);
+
+    void (*submit)(const struct provider *provider, const struct request *request,
+                   struct wire_request *ret);
+    void (*submitted)(const struct wire_reply *reply, struct outcome *ret);
+
+    void (*poll)(const struct provider *provider, const char *operation, struct wire_request *ret);
+    void (*polled)(const struct wire_reply *reply, struct outcome *ret);
+
+    /* Tells the provider to stop. NULL: it can't be told. */
+    void (*cancel)(const struct provider *provider, const char *operation,
+                   struct wire_request *ret);
+
+    /* Is it the name of an operation in this dialect? */
+    bool (*owns)(const char *operation);
+
+    /* The address that says whether a result's uri is ready; false: no need to ask. And what the
+     * answer means. NULL: always ready. */
+    bool (*file)(const struct provider *provider, const char *uri, struct wire_request *ret);
+    enum file_state (*filed)(const struct wire_reply *reply);
+};
+
+/* All dialects; NULL-terminated. */
+extern const struct dialect *const dialects[];
+const struct dialect *dialect_find(const char *name);
+
+/* True if one of the provider's globs takes the model. */
+bool provider_takes(const struct provider *provider, const char *model);
+
+/* Reads an error body in any of Google's shapes: {"error":{"code":429,"status":"…","details":[…]}},
+ * {"error":{"code":"rate_limit_exceeded"}}, and an array around either; fills code, message,
+ * retry_after_ms. False if it is none of these: then a gateway spoke, not the provider. */
+bool provider_error(const struct wire_reply *reply, struct outcome *ret);
+
+/* What a submission's answer with an error status means, for every dialect: fills kind, code,
+ * message, gate and retry_after_ms. */
+void provider_submission_error(const struct wire_reply *reply, struct outcome *ret);
+
+#endif
