@@ -26,17 +26,17 @@
 #define JOB_ID_SIZE   (JOB_ID_LENGTH + 1)
 
 /* name, text, flags. The order is the store's: append only. */
-#define JOB_STATES(X)                                                                              \
-    X(QUEUED, "queued", JOB_LIVE)                                                                  \
-    X(SUBMITTING, "submitting", JOB_LIVE | JOB_IN_FLIGHT)                                          \
-    X(RUNNING, "running", JOB_LIVE | JOB_IN_FLIGHT)                                                \
-    X(FETCHING, "fetching", JOB_LIVE)                                                              \
-    X(DONE, "done", JOB_ENDED)                                                                     \
-    X(FILTERED, "filtered", JOB_ENDED)                                                             \
-    X(FAILED, "failed", JOB_ENDED)                                                                 \
-    X(EXPIRED, "expired", JOB_ENDED)                                                               \
-    X(UNCERTAIN, "uncertain", JOB_STUCK)                                                           \
-    X(HELD, "held", JOB_STUCK)                                                                     \
+#define JOB_STATES(X)                                     \
+    X(QUEUED, "queued", JOB_LIVE)                         \
+    X(SUBMITTING, "submitting", JOB_LIVE | JOB_IN_FLIGHT) \
+    X(RUNNING, "running", JOB_LIVE | JOB_IN_FLIGHT)       \
+    X(FETCHING, "fetching", JOB_LIVE)                     \
+    X(DONE, "done", JOB_ENDED)                            \
+    X(FILTERED, "filtered", JOB_ENDED)                    \
+    X(FAILED, "failed", JOB_ENDED)                        \
+    X(EXPIRED, "expired", JOB_ENDED)                      \
+    X(UNCERTAIN, "uncertain", JOB_STUCK)                  \
+    X(HELD, "held", JOB_STUCK)                            \
     X(CANCELLED, "cancelled", JOB_ENDED)
 
 enum job_flag {
@@ -83,6 +83,7 @@ struct job {
 
     int attempt;          /* number of the current attempt, from 1; 0: none yet */
     int attempts_counted; /* those that the provider may have charged or judged */
+    int attempts_allowed; /* no submission by itself once so many have counted */
     uint32_t polls;       /* of all attempts */
     char *operation;      /* of the current attempt */
     char **uris;          /* the results' addresses at the provider */
@@ -106,19 +107,19 @@ struct job {
 
 /* What happens to a job. */
 enum job_event_type {
-    JOB_SUBMIT,      /* the scheduler picked it: provider */
-    JOB_ACCEPTED,    /* the provider answered with a name: operation */
-    JOB_REFUSED,     /* certainly not accepted, try again later: error, delay_ms, counts */
-    JOB_UNREACHABLE, /* no connection was made: error, delay_ms */
-    JOB_REJECTED,    /* certainly not accepted, for good: error */
-    JOB_NO_CREDIT,   /* the provider wants money first (402): error */
-    JOB_UNHEARD,     /* sent, and no usable answer: error */
-    JOB_RESULT,      /* the operation ended well: uris or inline_result */
-    JOB_FILTERED_OUT, /* the provider's safety filter: error */
+    JOB_SUBMIT,           /* the scheduler picked it: provider */
+    JOB_ACCEPTED,         /* the provider answered with a name: operation */
+    JOB_REFUSED,          /* certainly not accepted, try again later: error, delay_ms, counts */
+    JOB_UNREACHABLE,      /* no connection was made: error, delay_ms */
+    JOB_REJECTED,         /* certainly not accepted, for good: error */
+    JOB_NO_CREDIT,        /* the provider wants money first (402): error */
+    JOB_UNHEARD,          /* sent, and no usable answer: error */
+    JOB_RESULT,           /* the operation ended well: uris or inline_result */
+    JOB_FILTERED_OUT,     /* the provider's safety filter: error */
     JOB_OPERATION_FAILED, /* the operation ended badly: error; transient if retryable */
-    JOB_DEADLINE,    /* deadline_at has passed */
-    JOB_FETCHED,     /* all files are in place: files */
-    JOB_FETCH_FAILED, /* the result can't be had: error */
+    JOB_DEADLINE,         /* deadline_at has passed */
+    JOB_FETCHED,          /* all files are in place: files */
+    JOB_FETCH_FAILED,     /* the result can't be had: error */
     JOB_CANCEL,
     JOB_RETRY,
     JOB_HOLD,
@@ -143,7 +144,7 @@ struct job_event {
 };
 
 struct job_policy {
-    int max_attempts;        /* for requests that don't say */
+    int max_attempts;        /* for requests that don't say; anew with each RETRY */
     int64_t connect_for_ms;  /* how long unreachable providers are tried */
     bool resubmit_uncertain; /* [retry] on_uncertain = retry */
 };
@@ -157,7 +158,8 @@ int job_step(struct job *job, const struct job_event *event, const struct job_po
 bool job_may_move(enum job_state from, enum job_state to);
 
 /* A new job in `queued`, holding a reference of its own to the request. */
-struct job *job_new(const char *id, uid_t owner, struct request *request, int64_t now);
+struct job *job_new(const char *id, uid_t owner, struct request *request,
+                    const struct job_policy *policy, int64_t now);
 struct job *job_copy(const struct job *job);
 void job_free(struct job *job); /* takes NULL */
 

@@ -36,11 +36,11 @@ struct request {
     int priority; /* -100..100, higher first */
     struct label *labels;
     size_t label_count;
-    char *key;    /* idempotency */
-    char *output; /* a relative name below output_directory/<uid>/ */
-    int64_t not_before;          /* Unix time in ms; 0: now */
-    int64_t deadline_ms;         /* from acceptance */
-    int max_attempts;            /* 0: the configuration's */
+    char *key;           /* idempotency */
+    char *output;        /* a relative name below output_directory/<uid>/ */
+    int64_t not_before;  /* Unix time in ms; 0: now */
+    int64_t deadline_ms; /* from acceptance */
+    int max_attempts;    /* 0: the configuration's */
     bool force;
 };
 

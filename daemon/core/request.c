@@ -1,0 +1,441 @@
+#include "daemon/core/request.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/limits.h"
+#include "proto/mem.h"
+#include "proto/units.h"
+
+/* Reads one member into the request. 0 or -1. */
+typedef int read_fn(struct request *request, struct json_value value, const char *name,
+                    struct error *error);
+
+static int wrong_type(struct json_value value, const char *name, const char *expected,
+                      struct error *error)
+{
+    size_t length = 0;
+    const char *raw = json_raw(value, &length);
+    return error_set(error, ERROR_INVALID_ARGUMENT, name, "%s must be %s, not %.*s", name, expected,
+                     length > 60 ? 60 : (int)length, raw ? raw : "absent");
+}
+
+static int read_text(struct json_value value, const char *name, size_t max, char **ret,
+                     struct error *error)
+{
+    size_t length = 0;
+    char *text = json_strdup(value, &length);
+    if (!text)
+        return wrong_type(value, name, "a string without NUL", error);
+    if (length == 0 || length > max || strspn(text, " \t\r\n") == length) {
+        free(text);
+        return error_set(error, ERROR_INVALID_ARGUMENT, name,
+                         "%s must have 1 to %zu bytes and not be blank; it has %zu", name, max,
+                         length);
+    }
+    free(*ret);
+    *ret = text;
+    return 0;
+}
+
+/* A word: printable, no spaces. What it says is the provider's to judge. */
+static int read_word(struct json_value value, const char *name, size_t max, char **ret,
+                     struct error *error)
+{
+    if (read_text(value, name, max, ret, error) < 0)
+        return -1;
+    for (const char *c = *ret; *c; c++)
+        if (!isgraph((unsigned char)*c))
+            return error_set(error, ERROR_INVALID_ARGUMENT, name,
+                             "%s must be printable ASCII without spaces, not \"%s\"", name, *ret);
+    return 0;
+}
+
+static int read_flag(struct json_value value, const char *name, int *ret, struct error *error)
+{
+    bool yes;
+    if (json_bool(value, &yes) < 0)
+        return wrong_type(value, name, "true or false", error);
+    *ret = yes;
+    return 0;
+}
+
+static int read_int(struct json_value value, const char *name, int64_t min, int64_t max,
+                    int64_t *ret, struct error *error)
+{
+    if (json_int(value, min, max, ret) == 0)
+        return 0;
+    char expected[80];
+    snprintf(expected, sizeof(expected), "a whole number from %lld to %lld", (long long)min,
+             (long long)max);
+    return wrong_type(value, name, expected, error);
+}
+
+static int read_prompt(struct request *r, struct json_value v, const char *name, struct error *e)
+{
+    return read_text(v, name, LIMIT_PROMPT, &r->prompt, e);
+}
+
+static int read_model(struct request *r, struct json_value v, const char *name, struct error *e)
+{
+    return read_word(v, name, 128, &r->model, e);
+}
+
+static int read_provider(struct request *r, struct json_value v, const char *name, struct error *e)
+{
+    return read_word(v, name, 64, &r->provider, e);
+}
+
+static int read_aspect_ratio(struct request *r, struct json_value v, const char *name,
+                             struct error *e)
+{
+    unsigned wide = 0, high = 0;
+    int end = 0;
+    if (read_word(v, name, 16, &r->aspect_ratio, e) < 0)
+        return -1;
+    if (sscanf(r->aspect_ratio, "%4u:%4u%n", &wide, &high, &end) == 2 && !r->aspect_ratio[end] &&
+        wide && high)
+        return 0;
+    return error_set(e, ERROR_INVALID_ARGUMENT, name,
+                     "%s must be two numbers such as 16:9 or 9:16, not \"%s\"", name,
+                     r->aspect_ratio);
+}
+
+static int read_resolution(struct request *r, struct json_value v, const char *name,
+                           struct error *e)
+{
+    return read_word(v, name, 16, &r->resolution, e);
+}
+
+static int read_negative_prompt(struct request *r, struct json_value v, const char *name,
+                                struct error *e)
+{
+    return read_text(v, name, LIMIT_PROMPT, &r->negative_prompt, e);
+}
+
+static int read_person_generation(struct request *r, struct json_value v, const char *name,
+                                  struct error *e)
+{
+    return read_word(v, name, 32, &r->person_generation, e);
+}
+
+static int read_duration(struct request *r, struct json_value v, const char *name, struct error *e)
+{
+    if (json_double(v, 0.1, 3600, &r->duration_seconds) < 0)
+        return wrong_type(v, name, "a number of seconds from 0.1 to 3600", e);
+    return 0;
+}
+
+static int read_seed(struct request *r, struct json_value v, const char *name, struct error *e)
+{
+    return read_int(v, name, 0, UINT32_MAX, &r->seed, e);
+}
+
+static int read_sample_count(struct request *r, struct json_value v, const char *name,
+                             struct error *e)
+{
+    int64_t number;
+    if (read_int(v, name, 1, 4, &number, e) < 0)
+        return -1;
+    r->sample_count = (int)number;
+    return 0;
+}
+
+static int read_generate_audio(struct request *r, struct json_value v, const char *name,
+                               struct error *e)
+{
+    return read_flag(v, name, &r->generate_audio, e);
+}
+
+static int read_enhance_prompt(struct request *r, struct json_value v, const char *name,
+                               struct error *e)
+{
+    return read_flag(v, name, &r->enhance_prompt, e);
+}
+
+static int read_priority(struct request *r, struct json_value v, const char *name, struct error *e)
+{
+    int64_t number;
+    if (read_int(v, name, -100, 100, &number, e) < 0)
+        return -1;
+    r->priority = (int)number;
+    return 0;
+}
+
+static int read_labels(struct request *r, struct json_value v, const char *name, struct error *e)
+{
+    if (json_type(v) != JSON_OBJECT)
+        return wrong_type(v, name, "an object of strings", e);
+    if (json_size(v) > LIMIT_LABELS)
+        return error_set(e, ERROR_INVALID_ARGUMENT, name, "%s has %zu members; at most %d are kept",
+                         name, json_size(v), LIMIT_LABELS);
+    r->labels = mem_alloc((json_size(v) + 1) * sizeof(*r->labels));
+    for (struct json_iter it = json_iter(v); json_next(&it);) {
+        struct label *label = &r->labels[r->label_count++];
+        if (read_word(it.name, name, LIMIT_LABEL, &label->name, e) < 0 ||
+            read_text(it.value, name, LIMIT_LABEL, &label->value, e) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int read_key(struct request *r, struct json_value v, const char *name, struct error *e)
+{
+    return read_text(v, name, LIMIT_KEY, &r->key, e);
+}
+
+static bool is_plain_path(const char *path)
+{
+    for (const char *c = path; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f || *c == '\\')
+            return false;
+    /* No part may be empty or begin with a dot: that rules out "/x", "..", and our own .part. */
+    for (const char *part = path;; part++) {
+        if (*part == '\0' || *part == '/' || *part == '.')
+            return false;
+        part = strchr(part, '/');
+        if (!part)
+            return true;
+    }
+}
+
+static int read_output(struct request *r, struct json_value v, const char *name, struct error *e)
+{
+    if (read_text(v, name, 240, &r->output, e) < 0)
+        return -1;
+    if (!is_plain_path(r->output))
+        return error_set(e, ERROR_INVALID_ARGUMENT, name,
+                         "%s must be a relative file name without \"..\", hidden parts or control "
+                         "bytes, not \"%s\"",
+                         name, r->output);
+    return 0;
+}
+
+static int read_not_before(struct request *r, struct json_value v, const char *name,
+                           struct error *e)
+{
+    char *text = NULL;
+    if (read_word(v, name, 64, &text, e) < 0) {
+        free(text);
+        return -1;
+    }
+    int status = units_parse_time(text, &r->not_before);
+    if (status < 0)
+        error_set(e, ERROR_INVALID_ARGUMENT, name,
+                  "%s must be a time such as 2026-11-22T18:00:00Z, not \"%s\"", name, text);
+    free(text);
+    return status;
+}
+
+static int read_deadline(struct request *r, struct json_value v, const char *name, struct error *e)
+{
+    double seconds;
+    if (json_double(v, 1, 30 * 86400.0, &seconds) < 0)
+        return wrong_type(v, name, "a number of seconds from 1 to 2592000 (30 days)", e);
+    r->deadline_ms = (int64_t)(seconds * 1000);
+    return 0;
+}
+
+static int read_max_attempts(struct request *r, struct json_value v, const char *name,
+                             struct error *e)
+{
+    int64_t number;
+    if (read_int(v, name, 1, 100, &number, e) < 0)
+        return -1;
+    r->max_attempts = (int)number;
+    return 0;
+}
+
+static int read_force(struct request *r, struct json_value v, const char *name, struct error *e)
+{
+    int yes = 0;
+    if (read_flag(v, name, &yes, e) < 0)
+        return -1;
+    r->force = yes;
+    return 0;
+}
+
+static int read_dry_run(struct request *r, struct json_value v, const char *name, struct error *e)
+{
+    (void)r;
+    int yes;
+    return read_flag(v, name, &yes, e);
+}
+
+static const struct {
+    const char *name;
+    read_fn *read;
+} members[] = {
+    {"prompt", read_prompt},
+    {"model", read_model},
+    {"provider", read_provider},
+    {"aspect_ratio", read_aspect_ratio},
+    {"resolution", read_resolution},
+    {"duration_seconds", read_duration},
+    {"negative_prompt", read_negative_prompt},
+    {"seed", read_seed},
+    {"sample_count", read_sample_count},
+    {"person_generation", read_person_generation},
+    {"generate_audio", read_generate_audio},
+    {"enhance_prompt", read_enhance_prompt},
+    {"priority", read_priority},
+    {"labels", read_labels},
+    {"key", read_key},
+    {"output", read_output},
+    {"not_before", read_not_before},
+    {"deadline_seconds", read_deadline},
+    {"max_attempts", read_max_attempts},
+    {"force", read_force},
+    {"dry_run", read_dry_run},
+};
+
+static int read_member(struct request *request, struct json_iter *it, struct error *error)
+{
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+        if (json_equals(it->name, members[i].name))
+            return members[i].read(request, it->value, members[i].name, error);
+    char *name = json_strdup(it->name, NULL);
+    error_set(error, ERROR_INVALID_ARGUMENT, name, "unknown member \"%s\"", name ? name : "");
+    free(name);
+    return -1;
+}
+
+static struct request *request_new(void)
+{
+    struct request *request = mem_alloc(sizeof(*request));
+    request->references = 1;
+    request->seed = -1;
+    request->generate_audio = -1;
+    request->enhance_prompt = -1;
+    return request;
+}
+
+struct request *request_parse(struct json_value object, const struct request_defaults *defaults,
+                              struct error *error)
+{
+    if (json_type(object) != JSON_OBJECT) {
+        error_set(error, ERROR_INVALID_ARGUMENT, NULL, "a job must be a JSON object, not %s",
+                  json_type_name(json_type(object)));
+        return NULL;
+    }
+    struct request *request = request_new();
+    for (struct json_iter it = json_iter(object); json_next(&it);)
+        if (read_member(request, &it, error) < 0)
+            goto refused;
+    if (!request->prompt) {
+        error_set(error, ERROR_INVALID_ARGUMENT, "prompt",
+                  "prompt is missing: expected the text that describes the video");
+        goto refused;
+    }
+    if (!request->model)
+        request->model = mem_strdup(defaults->model);
+    if (!request->deadline_ms)
+        request->deadline_ms = defaults->deadline_ms;
+    return request;
+
+refused:
+    request_unref(request);
+    return NULL;
+}
+
+struct request *request_load(const char *json, size_t length)
+{
+    const struct request_defaults none = {.model = "", .deadline_ms = 0};
+    struct json *doc = json_parse(json, length, (struct json_limits){0}, NULL);
+    struct request *request = doc ? request_parse(json_root(doc), &none, NULL) : NULL;
+    json_free(doc);
+    return request;
+}
+
+struct request *request_ref(struct request *request)
+{
+    request->references++;
+    return request;
+}
+
+void request_unref(struct request *request)
+{
+    if (!request || --request->references > 0)
+        return;
+    free(request->prompt);
+    free(request->model);
+    free(request->provider);
+    free(request->aspect_ratio);
+    free(request->resolution);
+    free(request->negative_prompt);
+    free(request->person_generation);
+    for (size_t i = 0; i < request->label_count; i++) {
+        free(request->labels[i].name);
+        free(request->labels[i].value);
+    }
+    free(request->labels);
+    free(request->key);
+    free(request->output);
+    free(request);
+}
+
+static void write_flag(struct jsonw *w, const char *name, int flag)
+{
+    if (flag >= 0)
+        jsonw_member_bool(w, name, flag);
+}
+
+static void write_number(struct jsonw *w, const char *name, int64_t number)
+{
+    if (number != 0)
+        jsonw_member_int(w, name, number);
+}
+
+static void write_labels(struct jsonw *w, const struct request *r)
+{
+    if (r->label_count == 0)
+        return;
+    jsonw_name(w, "labels");
+    jsonw_object(w);
+    for (size_t i = 0; i < r->label_count; i++)
+        jsonw_member_string(w, r->labels[i].name, r->labels[i].value);
+    jsonw_object_end(w);
+}
+
+void request_write(const struct request *r, struct jsonw *w)
+{
+    jsonw_member_string(w, "model", r->model);
+    jsonw_member_string(w, "prompt", r->prompt);
+    jsonw_member_string(w, "aspect_ratio", r->aspect_ratio);
+    jsonw_member_string(w, "resolution", r->resolution);
+    if (r->duration_seconds > 0)
+        jsonw_member_double(w, "duration_seconds", r->duration_seconds);
+    jsonw_member_string(w, "negative_prompt", r->negative_prompt);
+    if (r->seed >= 0)
+        jsonw_member_int(w, "seed", r->seed);
+    write_number(w, "sample_count", r->sample_count);
+    jsonw_member_string(w, "person_generation", r->person_generation);
+    write_flag(w, "generate_audio", r->generate_audio);
+    write_flag(w, "enhance_prompt", r->enhance_prompt);
+    write_number(w, "priority", r->priority);
+    write_labels(w, r);
+    jsonw_member_string(w, "key", r->key);
+    jsonw_member_string(w, "output", r->output);
+    jsonw_member_time(w, "not_before", r->not_before);
+    if (r->deadline_ms > 0)
+        jsonw_member_double(w, "deadline_seconds", (double)r->deadline_ms / 1000);
+    write_number(w, "max_attempts", r->max_attempts);
+    if (r->force)
+        jsonw_member_bool(w, "force", true);
+}
+
+char *request_to_json(const struct request *request)
+{
+    struct buf out;
+    struct jsonw w;
+    /* Every string is bounded above; six bytes for one is JSON's worst escape. */
+    buf_init(&out, 6 * (2 * LIMIT_PROMPT + 2 * LIMIT_LABELS * LIMIT_LABEL + 4096));
+    jsonw_init(&w, &out);
+    jsonw_object(&w);
+    request_write(request, &w);
+    jsonw_member_string(&w, "provider", request->provider);
+    jsonw_object_end(&w);
+    return buf_steal(&out);
+}
