@@ -356,6 +356,8 @@ static enum job_state on_retry(struct job *job, const struct job_event *event,
     job->not_before = 0;
     job->noticed_at = 0;
     job->ended_at = 0;
+    if (open && !job->running_at)
+        job->running_at = job->submitted_at;
     return open ? JOB_RUNNING : JOB_QUEUED;
 }
 

@@ -1,0 +1,11 @@
+#include "daemon/core/backoff.h"
+
+int64_t backoff_delay(const struct backoff *backoff, int earlier, double random)
+{
+    int64_t whole = backoff->base_ms;
+    while (earlier-- > 0 && whole < backoff->max_ms)
+        whole *= 2;
+    if (whole > backoff->max_ms)
+        whole = backoff->max_ms;
+    return whole / 2 + (int64_t)((double)(whole - whole / 2) * random);
+}
