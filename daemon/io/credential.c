@@ -1,0 +1,123 @@
+#include "daemon/io/credential.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "proto/mem.h"
+
+static char *accept_secret(char *text, size_t length, const char *from, struct error *error)
+{
+    while (length > 0 && isspace((unsigned char)text[length - 1]))
+        length--;
+    text[length] = '\0';
+    for (size_t i = 0; i < length; i++)
+        if (!isgraph((unsigned char)text[i]))
+            length = 0;
+    if (length == 0) {
+        error_set(error, ERROR_UNAVAILABLE, NULL,
+                  "%s holds no usable secret: expected one line of printable ASCII", from);
+        return NULL;
+    }
+    return mem_strdup(text);
+}
+
+static char *read_open_file(int fd, const char *path, struct error *error)
+{
+    char text[CREDENTIAL_MAX + 1];
+    ssize_t length = read(fd, text, sizeof(text));
+    char *secret = NULL;
+    if (length < 0)
+        error_set(error, ERROR_UNAVAILABLE, NULL, "%s: %s", path, strerror(errno));
+    else if (length > CREDENTIAL_MAX)
+        error_set(error, ERROR_UNAVAILABLE, NULL, "%s is longer than %d bytes", path,
+                  CREDENTIAL_MAX);
+    else
+        secret = accept_secret(text, (size_t)length, path, error);
+    explicit_bzero(text, sizeof(text));
+    return secret;
+}
+
+static char *read_file(const char *path, bool only_owner, struct error *error)
+{
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0) {
+        error_set(error, ERROR_UNAVAILABLE, NULL, "%s: %s", path, strerror(errno));
+        return NULL;
+    }
+    char *secret = NULL;
+    if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
+        error_set(error, ERROR_UNAVAILABLE, NULL, "%s is no regular file", path);
+    else if (only_owner && (status.st_mode & 077))
+        error_set(error, ERROR_UNAVAILABLE, NULL,
+                  "%s may be read or written by others (mode %04o): expected 0600", path,
+                  (unsigned)status.st_mode & 07777);
+    else
+        secret = read_open_file(fd, path, error);
+    close(fd);
+    return secret;
+}
+
+static char *from_environment(const char *name, struct error *error)
+{
+    char variable[128];
+    size_t i = 0;
+    for (; name[i] && i + 1 < sizeof(variable); i++)
+        variable[i] = name[i] == '-' ? '_' : (char)toupper((unsigned char)name[i]);
+    variable[i] = '\0';
+    char *value = getenv(variable);
+    if (!value)
+        return NULL;
+    char *secret = NULL;
+    if (strlen(value) <= CREDENTIAL_MAX)
+        secret = accept_secret(value, strlen(value), variable, error);
+    else
+        error_set(error, ERROR_UNAVAILABLE, NULL, "%s is too long", variable);
+    return secret;
+}
+
+char *credential_load(const char *name, const char *file, struct error *error)
+{
+    const char *directory = getenv("CREDENTIALS_DIRECTORY");
+    char path[PATH_MAX];
+    *error = (struct error){0};
+    if (directory && !strchr(name, '/')) {
+        snprintf(path, sizeof(path), "%s/%s", directory, name);
+        if (access(path, F_OK) == 0)
+            return read_file(path, false, error);
+    }
+    char *secret = from_environment(name, error);
+    if (secret || error->code)
+        return secret;
+    if (file)
+        return read_file(file, true, error);
+    error_set(error, ERROR_UNAVAILABLE, NULL,
+              "no credential \"%s\": looked in $CREDENTIALS_DIRECTORY and the environment, and no "
+              "credential_file is set",
+              name);
+    return NULL;
+}
+
+void credential_free(char *secret)
+{
+    if (!secret)
+        return;
+    explicit_bzero(secret, strlen(secret));
+    free(secret);
+}
+
+void credential_protect_process(void)
+{
+#ifndef __SANITIZE_ADDRESS__ /* LeakSanitizer attaches to the process */
+    (void)prctl(PR_SET_DUMPABLE, 0);
+#endif
+}

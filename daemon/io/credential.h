@@ -1,0 +1,18 @@
+/* Where a secret comes from: $CREDENTIALS_DIRECTORY/NAME (systemd.exec(5), LoadCredential=), then
+ * the environment (gemini-api-key → GEMINI_API_KEY), then a file that only its owner may read. */
+#ifndef VEO_CREDENTIAL_H
+#define VEO_CREDENTIAL_H
+
+#include "proto/error.h"
+
+#define CREDENTIAL_MAX 4096 /* bytes */
+
+/* Fresh memory, to be given to credential_free; NULL with `error` saying where was looked. `file`
+ * may be NULL. */
+char *credential_load(const char *name, const char *file, struct error *error);
+void credential_free(char *secret); /* wipes it; takes NULL */
+
+/* No core dump of this process, no ptrace by others of the same user. */
+void credential_protect_process(void);
+
+#endif
