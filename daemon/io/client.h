@@ -1,0 +1,74 @@
+/* The Unix socket: listening, clients, their lines in and their bytes out.
+ *
+ * A client's lines are delivered one at a time; whoever takes them may pause the delivery, and then
+ * no more is read from that client. What is sent is collected and written once a turn of the loop.
+ * While more than `output_high` bytes wait to be written, delivery is paused as well, and whoever
+ * produces much should wait for `drained`. A client that takes nothing for `stall_ms` is dropped.
+ */
+#ifndef VEO_CLIENT_H
+#define VEO_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <uv.h>
+
+#include "proto/error.h"
+#include "proto/line.h"
+
+struct clients; /* the listener and all its clients */
+struct client;
+
+struct clients_config {
+    const char *path;
+    const char *group; /* of the socket file; NULL: the process's */
+    mode_t mode;
+    const char *admin_group; /* NULL: none */
+    unsigned max;            /* clients at once */
+    size_t output_high;      /* bytes */
+    size_t output_max;       /* above this the client is dropped */
+    int64_t stall_ms;
+};
+
+struct clients_hooks {
+    /* A new client; what is returned is its `data`. */
+    void *(*connected)(void *arg, struct client *client);
+    /* A line, or what was wrong with one (line.h: LINE_TEXT, LINE_TOO_LONG, LINE_BAD_TEXT). */
+    void (*line)(void *data, enum line_event event, const struct line_piece *piece);
+    /* It will send no more, and `cut` bytes of a line without an end were its last; it may still
+     * read. Answer what is open, then client_finish(). */
+    void (*ended)(void *data, size_t cut);
+    /* Less than output_high / 4 waits to be written. */
+    void (*drained)(void *data);
+    /* It is gone; the client must not be used any more. */
+    void (*gone)(void *data);
+};
+
+/* Listens at `path`, or on `fd` if that is not negative (systemd's; the path is then not touched).
+ * A file left by a dead veod is replaced; a living one is an error. */
+int clients_open(uv_loop_t *loop, const struct clients_config *config, int fd,
+                 const struct clients_hooks *hooks, void *arg, struct clients **ret,
+                 struct error *error);
+
+/* No new clients from now on. */
+void clients_stop_listening(struct clients *clients);
+
+/* Writes what the kernel takes at once, drops everybody, then calls `closed`. */
+void clients_close(struct clients *clients, void (*closed)(void *), void *arg);
+
+size_t clients_count(const struct clients *clients);
+
+void client_send(struct client *client, const char *bytes, size_t length);
+size_t client_unsent(const struct client *client);
+bool client_is_full(const struct client *client); /* more than output_high waits */
+
+void client_pause(struct client *client);  /* the delivery of lines */
+void client_resume(struct client *client); /* continues from the loop, not from inside the call */
+
+/* Closes once all is written. No more lines are delivered. */
+void client_finish(struct client *client);
+
+uid_t client_uid(const struct client *client);
+bool client_is_admin(const struct client *client); /* root, the daemon's own user, admin_group */
+
+#endif
