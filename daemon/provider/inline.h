@@ -4,7 +4,8 @@
  *
  * A string is taken out once its first INLINE_THRESHOLD characters are all of base64's alphabet
  * (RFC 4648 section 4, or the URL-safe one of section 5). The placeholder is "inline:N", N counting
- * the strings taken out from 0.
+ * the strings taken out from 0. Escapes inside a run are resolved, escaped line ends skipped, and
+ * padding may be missing.
  */
 #ifndef VEO_INLINE_H
 #define VEO_INLINE_H
@@ -27,12 +28,13 @@ struct inline_hooks {
 
 struct inline_filter;
 
-/* `document` (borrowed) receives the JSON without the long strings. */
+/* `document` (borrowed) receives the JSON without the long strings; nobody else writes to it
+ * meanwhile. It needs room for a string's first characters until they have proved to be a run. */
 struct inline_filter *inline_new(struct buf *document, const struct inline_hooks *hooks, void *arg);
 void inline_free(struct inline_filter *filter); /* takes NULL */
 
 /* Takes bytes; returns how many it took. Fewer than `length`: `data` had no room; feed the rest
- * again later. */
+ * again later. A run that the input's end cuts short gets no `end`. */
 size_t inline_feed(struct inline_filter *filter, const char *bytes, size_t length);
 
 /* The N of "inline:N", or -1 if `text` is no placeholder. */

@@ -31,25 +31,25 @@ void wire_request_init(struct wire_request *request);
 void wire_request_free(struct wire_request *request);
 
 struct wire_reply {
-    int status;              /* HTTP */
-    const char *body;        /* JSON, with placeholders where inline results were (inline.h) */
+    int status;       /* HTTP */
+    const char *body; /* JSON, with placeholders where inline results were (inline.h) */
     size_t length;
-    int64_t retry_after_ms;  /* Retry-After; -1: none */
+    int64_t retry_after_ms; /* Retry-After; -1: none */
 };
 
 /* What an answer means. */
 enum outcome_kind {
-    OUTCOME_ACCEPTED,    /* submission: `operation`; goes on with polling */
-    OUTCOME_PENDING,     /* poll: not yet */
-    OUTCOME_RESULT,      /* `results`; for a submission too, with `operation` */
-    OUTCOME_FILTERED,    /* `message` says why; not charged */
-    OUTCOME_FAILED,      /* the operation ended badly; `retryable` if it was not charged and may
-                            go well another time (gRPC 8, 13, 14) */
-    OUTCOME_REJECTED,    /* submission: the provider won't have it (4xx) */
-    OUTCOME_REFUSED,     /* submission: turned away, try again (429, 503, 500 with its own body) */
-    OUTCOME_NO_CREDIT,   /* submission: 402 */
-    OUTCOME_UNREADABLE,  /* submission: a 2xx without a name, or a gateway's error: who knows.
-                            Poll: an answer that says nothing; poll again */
+    OUTCOME_ACCEPTED,   /* submission: `operation`; goes on with polling */
+    OUTCOME_PENDING,    /* poll: not yet */
+    OUTCOME_RESULT,     /* `results`; for a submission too, with `operation` */
+    OUTCOME_FILTERED,   /* `message` says why; not charged */
+    OUTCOME_FAILED,     /* the operation ended badly; `retryable` if it was not charged and may
+                           go well another time (gRPC 8, 13, 14) */
+    OUTCOME_REJECTED,   /* submission: the provider won't have it (4xx) */
+    OUTCOME_REFUSED,    /* submission: turned away, try again (429, 503, 500 with its own body) */
+    OUTCOME_NO_CREDIT,  /* submission: 402 */
+    OUTCOME_UNREADABLE, /* submission: a 2xx without a name, or a gateway's error: who knows.
+                           Poll: an answer that says nothing; poll again */
 };
 
 struct outcome_result {
