@@ -176,7 +176,7 @@ static int check_argument(const struct command *command, struct error *error)
 int command_parse(const char *line, size_t length, struct command *ret, struct error *error)
 {
     struct words rest = trim(line, length);
-    *ret = (struct command){.argument = rest.end};
+    *ret = (struct command){.argument = ""};
     if (rest.at == rest.end)
         return error_set(error, ERROR_BAD_REQUEST, NULL,
                          "empty line; expected a verb (HELP lists them)");
@@ -191,9 +191,10 @@ int command_parse(const char *line, size_t length, struct command *ret, struct e
     ret->verb = verb_from_name(verb.text, verb.length);
     if (ret->verb == VERB_NONE)
         return fail_unknown(verb, error);
-    ret->argument = rest.at;
+    if (rest.at < rest.end)
+        ret->argument = rest.at;
     ret->argument_length = (size_t)(rest.end - rest.at);
-    ret->is_json = rest.at < rest.end && *rest.at == '{';
+    ret->is_json = *ret->argument == '{';
     return check_argument(ret, error);
 }
 

@@ -13,9 +13,9 @@
 struct command {
     char tag[COMMAND_TAG_MAX + 1]; /* empty: none */
     enum verb verb;
-    const char *argument; /* in the line; "" if there is none; white space around it is off */
-    size_t argument_length;
-    bool is_json; /* the argument begins with '{' */
+    const char *argument;   /* in the line; "" if there is none; white space before it is off */
+    size_t argument_length; /* without the white space behind it */
+    bool is_json;           /* the argument begins with '{' */
 };
 
 /* `line` must be NUL-terminated and outlive the result. 0, or -1 with `error`: bad-request,

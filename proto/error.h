@@ -5,20 +5,20 @@
 
 #include <stddef.h>
 
-#define ERROR_CODES(X)                                                                             \
-    X(BAD_REQUEST, "bad-request", "the line is not a command, or its JSON is broken")              \
-    X(UNKNOWN_VERB, "unknown-verb", "no such verb; HELP lists them")                               \
-    X(INVALID_ARGUMENT, "invalid-argument", "a member is unknown, missing, or has a bad value")    \
-    X(TOO_LONG, "too-long", "a line or a body is longer than its limit")                           \
-    X(TOO_MANY, "too-many", "a limit on a number of things is reached")                            \
-    X(NOT_FOUND, "not-found", "no such job or operation, or it belongs to somebody else")          \
-    X(FORBIDDEN, "forbidden", "the verb is for operators")                                         \
-    X(CONFLICT, "conflict", "the job's state, a key, or an existing file stands against it")       \
-    X(BUSY, "busy", "too much is going on; try again")                                             \
-    X(DRAINING, "draining", "the daemon takes no new jobs")                                        \
-    X(DISK_FULL, "disk-full", "the change could not be made durable, and was not made")            \
-    X(BUDGET_EXCEEDED, "budget-exceeded", "the job costs more than the whole budget")              \
-    X(UNAVAILABLE, "unavailable", "what is needed for it is not there now")                        \
+#define ERROR_CODES(X)                                                                          \
+    X(BAD_REQUEST, "bad-request", "the line is not a command, or its JSON is broken")           \
+    X(UNKNOWN_VERB, "unknown-verb", "no such verb; HELP lists them")                            \
+    X(INVALID_ARGUMENT, "invalid-argument", "a member is unknown, missing, or has a bad value") \
+    X(TOO_LONG, "too-long", "a line or a body is longer than its limit")                        \
+    X(TOO_MANY, "too-many", "a limit on a number of things is reached")                         \
+    X(NOT_FOUND, "not-found", "no such job or operation, or it belongs to somebody else")       \
+    X(FORBIDDEN, "forbidden", "the verb is for operators")                                      \
+    X(CONFLICT, "conflict", "the job's state, a key, or an existing file stands against it")    \
+    X(BUSY, "busy", "too much is going on; try again")                                          \
+    X(DRAINING, "draining", "the daemon takes no new jobs")                                     \
+    X(DISK_FULL, "disk-full", "the change could not be made durable, and was not made")         \
+    X(BUDGET_EXCEEDED, "budget-exceeded", "the job costs more than the whole budget")           \
+    X(UNAVAILABLE, "unavailable", "what is needed for it is not there now")                     \
     X(INTERNAL, "internal", "a defect in veod")
 
 enum error_code {

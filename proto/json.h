@@ -37,7 +37,8 @@ struct json_limits {
 };
 
 /* Parses exactly one JSON text with nothing but white space around it. `text` is borrowed and must
- * outlive the result. NULL on error, with `error` (bad-request) saying what and at which byte. */
+ * outlive the result. NULL on error, with `error` (bad-request) saying what and at which byte,
+ * counted from 0. Invalid UTF-8 and escaped lone surrogates are errors. */
 struct json *json_parse(const char *text, size_t length, struct json_limits limits,
                         struct error *error);
 void json_free(struct json *doc); /* takes NULL */

@@ -62,7 +62,7 @@ static bool needs_care(unsigned char byte)
 }
 
 /* Writes one character that needs care and returns how many bytes it took. */
-static size_t add_escaped(struct buf *out, const unsigned char *at, size_t left)
+static size_t add_escaped(struct buf *out, const unsigned char *at)
 {
     static const char short_forms[] = "\"\"\\\\\bb\ff\nn\rr\tt";
     for (const char *form = short_forms; *form != '\0'; form += 2) {
@@ -75,11 +75,11 @@ static size_t add_escaped(struct buf *out, const unsigned char *at, size_t left)
         buf_addf(out, "\\u%04x", *at);
         return 1;
     }
-    if (left > 1 && at[1] < 0xA0)
+    if (at[1] < 0xA0)
         buf_addf(out, "\\u%04x", at[1]);
     else
-        buf_add(out, at, left > 1 ? 2 : 1);
-    return left > 1 ? 2 : 1;
+        buf_add(out, at, 2);
+    return 2;
 }
 
 static void add_valid(struct buf *out, const char *text, size_t length)
@@ -93,7 +93,7 @@ static void add_valid(struct buf *out, const char *text, size_t length)
         buf_add(out, text + at, plain - at);
         at = plain;
         if (at < length)
-            at += add_escaped(out, bytes + at, length - at);
+            at += add_escaped(out, bytes + at);
     }
 }
 

@@ -1,5 +1,6 @@
 /* Writing JSON. The writer puts commas and colons where they belong and escapes strings; what is
- * not valid UTF-8 becomes U+FFFD. Size is bounded by the buffer's max: look at buf->failed. */
+ * not valid UTF-8 becomes U+FFFD, and control characters are escaped, DEL and C1 included: lines
+ * are shown on terminals. Size is bounded by the buffer's max: look at buf->failed. */
 #ifndef VEO_JSONW_H
 #define VEO_JSONW_H
 
@@ -26,7 +27,7 @@ void jsonw_string(struct jsonw *w, const char *text);
 void jsonw_string_n(struct jsonw *w, const char *text, size_t length);
 void jsonw_int(struct jsonw *w, int64_t number);
 void jsonw_uint(struct jsonw *w, uint64_t number);
-void jsonw_double(struct jsonw *w, double number); /* shortest form that reads back the same */
+void jsonw_double(struct jsonw *w, double number); /* shortest that reads back the same; or null */
 void jsonw_bool(struct jsonw *w, bool yes);
 void jsonw_raw(struct jsonw *w, const char *json, size_t length); /* already JSON */
 

@@ -26,8 +26,9 @@ struct line_reader {
 enum line_event {
     LINE_MORE,     /* all bytes are used up; feed more */
     LINE_TEXT,     /* a line, without its LF or CR LF: valid UTF-8, no NUL */
-    LINE_TOO_LONG, /* a line above max_line came to its end; `length` is what it had */
-    LINE_BAD_TEXT, /* a line with a NUL byte or invalid UTF-8; `length` is the offending offset */
+    LINE_TOO_LONG, /* a line above max_line came to its end; `length` is what it had up to its LF */
+    LINE_BAD_TEXT, /* a line with a NUL byte or invalid UTF-8; `length` is the offending offset,
+                    * `data` what comes before it, NUL-terminated: its tag may be there */
     LINE_BODY,     /* some bytes of a body */
     LINE_BODY_END, /* the body is complete */
 };

@@ -13,25 +13,25 @@ enum verb_argument {
 };
 
 /* name, argument, usage, summary */
-#define VERBS(X)                                                                                   \
-    X(GENERATE, VERB_PROMPT, "PROMPT | {\"prompt\":…}", "a new job; answers when it is on disk")   \
-    X(BATCH, VERB_OBJECT, "{\"jobs\":[…]}", "many new jobs, all accepted or none")                 \
-    X(STATUS, VERB_ID, "ID | OPERATION", "one job, or what the provider says of an operation")     \
-    X(LIST, VERB_OBJECT, "[{\"state\":[…],…}]", "jobs, newest first")                              \
-    X(WAIT, VERB_ID, "ID… | {\"ids\":[…]}", "answers when the jobs have ended, or at a time-out")  \
-    X(WATCH, VERB_OBJECT, "[{\"from\":N,…}]", "a stream of events")                                \
-    X(CANCEL, VERB_ID, "ID…", "ends jobs; tells the provider where it can be told")                \
-    X(RETRY, VERB_ID, "ID…", "a new attempt for jobs that ended without a video")                  \
-    X(HOLD, VERB_ID, "ID…", "keeps queued jobs from starting")                                     \
-    X(RELEASE, VERB_ID, "ID…", "lets held jobs go on")                                             \
-    X(FORGET, VERB_ID, "ID…", "removes ended jobs from the store")                                 \
-    X(WHY, VERB_ID, "ID", "what a job waits for, and what happened to it")                         \
-    X(GET, VERB_ID, "ID | {\"id\":…,\"file\":N,\"offset\":N}", "the bytes of a result")            \
-    X(MODELS, VERB_NOTHING, "", "the models that can be asked for")                                \
-    X(STATS, VERB_NOTHING, "", "counts, rates and latencies")                                      \
-    X(HELLO, VERB_OBJECT, "", "versions and limits")                                               \
-    X(HELP, VERB_NOTHING, "", "this list")                                                         \
-    X(PING, VERB_ANY_TOKEN, "[TEXT]", "answers at once")                                           \
+#define VERBS(X)                                                                                  \
+    X(GENERATE, VERB_PROMPT, "PROMPT | {\"prompt\":…}", "a new job; answers when it is on disk")  \
+    X(BATCH, VERB_OBJECT, "{\"jobs\":[…]}", "many new jobs, all accepted or none")                \
+    X(STATUS, VERB_ID, "ID | OPERATION", "one job, or what the provider says of an operation")    \
+    X(LIST, VERB_OBJECT, "[{\"state\":[…],…}]", "jobs, newest first")                             \
+    X(WAIT, VERB_ID, "ID… | {\"ids\":[…]}", "answers when the jobs have ended, or at a time-out") \
+    X(WATCH, VERB_OBJECT, "[{\"from\":N,…}]", "a stream of events")                               \
+    X(CANCEL, VERB_ID, "ID…", "ends jobs; tells the provider where it can be told")               \
+    X(RETRY, VERB_ID, "ID…", "a new attempt for jobs that ended without a video")                 \
+    X(HOLD, VERB_ID, "ID…", "keeps queued jobs from starting")                                    \
+    X(RELEASE, VERB_ID, "ID…", "lets held jobs go on")                                            \
+    X(FORGET, VERB_ID, "ID…", "removes ended jobs from the store")                                \
+    X(WHY, VERB_ID, "ID", "what a job waits for, and what happened to it")                        \
+    X(GET, VERB_ID, "ID | {\"id\":…,\"file\":N,\"offset\":N}", "the bytes of a result")           \
+    X(MODELS, VERB_NOTHING, "", "the models that can be asked for")                               \
+    X(STATS, VERB_NOTHING, "", "counts, rates and latencies")                                     \
+    X(HELLO, VERB_OBJECT, "", "versions and limits")                                              \
+    X(HELP, VERB_NOTHING, "", "this list")                                                        \
+    X(PING, VERB_ANY_TOKEN, "[TEXT]", "answers at once")                                          \
     X(QUIT, VERB_NOTHING, "", "answers, and closes the connection")
 
 enum verb {
