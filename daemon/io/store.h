@@ -41,13 +41,16 @@ struct store_write {
     void *context; /* the caller's */
 
     /* Filled in before `done`. */
-    int status;      /* 0, or negative errno: -EEXIST (INSERT: a key or an output that is taken),
-                        -ENOSPC, -EIO; then nothing of this write is in the store */
-    int64_t event;   /* number of the event (INSERT: of the first job's; they are consecutive) */
-    size_t at_fault; /* -EEXIST: index of the job */
+    int status;        /* 0, or negative errno: -EEXIST (INSERT: a key or an output that is taken),
+                          -ENOENT (else: there is no such job), -ENOSPC, -EIO, …; then nothing of
+                          this write is in the store */
+    int64_t event;     /* number of the event (INSERT: of the first inserted job's; they are
+                          consecutive); 0 if there was none */
+    size_t at_fault;   /* -EEXIST: index of the job */
     bool key_at_fault; /* -EEXIST: its key (else its output) */
     char (*existing)[JOB_ID_SIZE]; /* INSERT: for each job, the id of the one that its key already
-                        names, or "": then it was not inserted. Memory of the caller, `count` */
+                        names: then it was not inserted; else "". Memory of the caller, `count`;
+                        NULL: such a key is -EEXIST */
 
     struct store_write *next; /* the store's */
 };
@@ -62,10 +65,10 @@ struct store_filter {
     const char *model;
     const char *label_name; /* with label_value, or alone: any value */
     const char *label_value;
-    int64_t since; /* created_at, ms, inclusive; 0: no bound */
-    int64_t until; /* exclusive; 0: no bound */
+    int64_t since;     /* created_at, ms, inclusive; 0: no bound */
+    int64_t until;     /* exclusive; 0: no bound */
     const char *after; /* an id: older than that one */
-    size_t limit;
+    size_t limit;      /* 0: LIMIT_LIST */
 };
 
 struct store_attempt {
@@ -105,7 +108,7 @@ struct store_read {
     void *context;
 
     /* Filled in before `done`, and freed with store_read_free. */
-    int status; /* 0, -ENOENT, -ENOTUNIQ (an ambiguous prefix), -EIO */
+    int status;        /* 0, -ENOENT, -ENOTUNIQ (an ambiguous prefix), -EIO */
     struct job **jobs; /* owned: FIND one, LIST many; a caller may take one out by setting NULL */
     size_t job_count;
     struct store_attempt *attempts;
