@@ -40,23 +40,29 @@ static size_t whole_characters(const char *text, size_t length)
     return utf8_valid_prefix(text + start, length - start) != 0 ? length : start;
 }
 
+/* `wanted` is what vsnprintf returned for an array that may have been too small. */
+static void tidy(char *text, int wanted)
+{
+    size_t length = strlen(text);
+    if (wanted > 0 && (size_t)wanted > length)
+        length = whole_characters(text, length);
+    text[length] = '\0';
+    make_printable(text, length);
+}
+
 int error_set(struct error *error, enum error_code code, const char *field, const char *format, ...)
 {
     if (error == NULL)
         return -1;
     /* Composed aside: the arguments may be parts of the very error that is replaced. */
     struct error composed = {.code = code};
-    snprintf(composed.field, sizeof(composed.field), "%s", field != NULL ? field : "");
-    make_printable(composed.field, strlen(composed.field));
+    tidy(composed.field,
+         snprintf(composed.field, sizeof(composed.field), "%s", field != NULL ? field : ""));
     va_list arguments;
     va_start(arguments, format);
-    int length = vsnprintf(composed.message, sizeof(composed.message), format, arguments);
+    tidy(composed.message,
+         vsnprintf(composed.message, sizeof(composed.message), format, arguments));
     va_end(arguments);
-    size_t kept = strlen(composed.message);
-    if (length > 0 && (size_t)length > kept)
-        kept = whole_characters(composed.message, kept);
-    composed.message[kept] = '\0';
-    make_printable(composed.message, kept);
     *error = composed;
     return -1;
 }
