@@ -30,6 +30,7 @@ struct http_config {
     const char *user_agent;
 };
 
+/* Ignores SIGPIPE for the process: OpenSSL's writes raise it. */
 int http_new(uv_loop_t *loop, const struct http_config *config, struct http **ret,
              struct error *error);
 
@@ -114,7 +115,7 @@ bool http_same_origin(const char *a, const char *b);
 /* True if the host of `url` is "localhost" or a literal loopback, link-local or private address. */
 bool http_names_private_host(const char *url);
 
-/* 0 and the address split, or -1 if it is no http or https address. */
+/* True if it is an http or https address that libcurl can use. */
 bool http_is_url(const char *url);
 
 /* Percent-encodes all but RFC 3986's unreserved characters; fresh memory. */

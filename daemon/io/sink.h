@@ -21,8 +21,9 @@ struct sink_hooks {
     void (*drained)(void *arg);
     /* Completes sink_finish: 0 and the file is durable under its name; -EBADMSG: it is no video
      * (no "ftyp" at byte 4, ISO/IEC 14496-12 4.3); -EMSGSIZE: shorter or longer than expected;
-     * -EEXIST: the name is taken; or another errno. On anything but success and -EEXIST the .part
-     * is as it was. */
+     * -EEXIST: the name is taken by a file with other bytes (one with the same bytes is ours, from
+     * before a crash: that is success); or another errno. On anything but success the .part is as
+     * it was. */
     void (*finished)(void *arg, int status);
 };
 
@@ -42,6 +43,10 @@ void sink_restart(struct sink *sink);
 
 uint64_t sink_bytes(const struct sink *sink); /* taken so far, with what was resumed */
 
+/* 0, or the negative errno of what failed: from then on sink_write takes everything and drops it,
+ * and sink_finish reports it. */
+int sink_status(const struct sink *sink);
+
 /* All was written: sync, check (expected < 0: length unknown), rename without replacing, sync the
  * folder. Then `finished`. */
 void sink_finish(struct sink *sink, int64_t expected);
@@ -50,8 +55,8 @@ void sink_finish(struct sink *sink, int64_t expected);
 const char *sink_path(const struct sink *sink);   /* absolute; the sink's */
 const char *sink_sha256(const struct sink *sink); /* 64 hexadecimal digits; the sink's */
 
-/* Ends it at any time; no hook is called any more. The part stays unless `remove`. A finished file
- * stays. Takes NULL. */
+/* Ends it at any time; no hook is called any more. The part stays, with all that was taken, unless
+ * `remove`. A finished file stays. Takes NULL. */
 void sink_close(struct sink *sink, bool remove);
 
 /* Removes a file below root, following no link; for FORGET {"files":true}. Blocks. Negative errno. */

@@ -1,0 +1,494 @@
+#include "daemon/io/sink.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "daemon/io/fault.h"
+#include "proto/mem.h"
+
+#define SHA256_BYTES 32
+
+/* The pieces of work, one at a time for each sink. Between the call that queues one and its return
+ * the worker owns what is marked so. */
+enum sink_job { SINK_OPEN, SINK_WRITE, SINK_RESTART, SINK_FINISH, SINK_CLOSE };
+
+struct sink {
+    uv_loop_t *loop;
+    uv_work_t work;
+    struct sink_hooks hooks;
+    void *arg;
+
+    char *root, *name, *part; /* part: its last name */
+    const char *last;         /* in name */
+    bool resume;
+
+    enum sink_job job;
+    bool working;
+    bool opened;
+    bool restarting, finishing, closing;
+    bool wants_drained;
+    bool remove;
+    bool finished;
+    int failed; /* negative errno */
+    uint64_t taken;
+
+    char *filling; /* SINK_BUFFER bytes each */
+    size_t filled;
+    char *writing; /* the worker's, with all that follows */
+    size_t to_write;
+
+    int folder, fd;
+    uint64_t written;
+    int64_t expected;
+    EVP_MD_CTX *hash;
+    int status;
+    char *path;
+    char sha256[2 * SHA256_BYTES + 1];
+};
+
+static int open_beneath(int folder, const char *name, int flags, mode_t mode)
+{
+    struct open_how how = {.flags = (unsigned)(flags | O_CLOEXEC),
+                           .mode = mode,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+    long fd = syscall(SYS_openat2, folder, name, &how, sizeof(how));
+    return fd < 0 ? -errno : (int)fd;
+}
+
+static bool is_plain_name(const char *name)
+{
+    size_t length = strlen(name);
+    return length > 0 && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+/* Steps into one folder, which is made if it is missing, and lets go of the one before. */
+static int enter_folder(int folder, const char *name, bool make)
+{
+    if (!is_plain_name(name)) {
+        close(folder);
+        return -EINVAL;
+    }
+    bool made = make && mkdirat(folder, name, 0750) == 0;
+    int next = open_beneath(folder, name, O_RDONLY | O_DIRECTORY, 0);
+    if (next >= 0 && made && fsync(folder) < 0) {
+        int status = -errno;
+        close(next);
+        next = status;
+    }
+    close(folder);
+    return next;
+}
+
+/* The folder that `name` lies in, or a negative errno. */
+static int open_folder(const char *root, const char *name, bool make)
+{
+    int folder = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0)
+        return -errno;
+    char *copy = mem_strdup(name);
+    char *at = copy;
+    for (char *slash; folder >= 0 && (slash = strchr(at, '/')); at = slash + 1) {
+        *slash = '\0';
+        folder = enter_folder(folder, at, make);
+    }
+    if (folder >= 0 && !is_plain_name(at)) {
+        close(folder);
+        folder = -EINVAL;
+    }
+    free(copy);
+    return folder;
+}
+
+/* Adds what the file holds to `hash`. */
+static int hash_file(int fd, EVP_MD_CTX *hash, uint64_t *ret_bytes)
+{
+    char *room = mem_alloc(SINK_BUFFER);
+    ssize_t length;
+    *ret_bytes = 0;
+    do {
+        length = pread(fd, room, SINK_BUFFER, (off_t)*ret_bytes);
+        if (length > 0) {
+            EVP_DigestUpdate(hash, room, (size_t)length);
+            *ret_bytes += (uint64_t)length;
+        }
+    } while (length > 0 || (length < 0 && errno == EINTR));
+    int status = length < 0 ? -errno : 0;
+    free(room);
+    return status;
+}
+
+static char *absolute_path(const char *root, const char *name)
+{
+    char *real = root[0] == '/' ? NULL : realpath(root, NULL);
+    char *path = mem_format("%s/%s", real ? real : root, name);
+    free(real);
+    return path;
+}
+
+static int do_open(struct sink *sink)
+{
+    int status = fault_point("sink.open");
+    if (status < 0)
+        return status;
+    sink->folder = open_folder(sink->root, sink->name, true);
+    if (sink->folder < 0)
+        return sink->folder;
+    /* Not blocking: should it be a FIFO, it is refused below. */
+    sink->fd = open_beneath(sink->folder, sink->part,
+                            O_RDWR | O_CREAT | O_NONBLOCK | (sink->resume ? 0 : O_TRUNC), 0640);
+    if (sink->fd < 0)
+        return sink->fd;
+    struct stat about;
+    if (fstat(sink->fd, &about) < 0)
+        return -errno;
+    if (!S_ISREG(about.st_mode))
+        return -EINVAL;
+    sink->path = absolute_path(sink->root, sink->name);
+    sink->hash = EVP_MD_CTX_new();
+    if (!sink->hash || EVP_DigestInit_ex(sink->hash, EVP_sha256(), NULL) != 1)
+        return -ENOMEM;
+    return hash_file(sink->fd, sink->hash, &sink->written);
+}
+
+static int write_all(struct sink *sink, const char *data, size_t length)
+{
+    int status = fault_point("sink.write");
+    if (status < 0)
+        return status;
+    for (size_t done = 0; done < length;) {
+        ssize_t n = pwrite(sink->fd, data + done, length - done, (off_t)(sink->written + done));
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n > 0)
+            done += (size_t)n;
+    }
+    EVP_DigestUpdate(sink->hash, data, length);
+    sink->written += length;
+    return 0;
+}
+
+static int do_write(struct sink *sink)
+{
+    return write_all(sink, sink->writing, sink->to_write);
+}
+
+static int do_restart(struct sink *sink)
+{
+    if (ftruncate(sink->fd, 0) < 0)
+        return -errno;
+    sink->written = 0;
+    return EVP_DigestInit_ex(sink->hash, EVP_sha256(), NULL) == 1 ? 0 : -ENOMEM;
+}
+
+static int check_content(struct sink *sink)
+{
+    char head[8];
+    if (sink->expected >= 0 && sink->written != (uint64_t)sink->expected)
+        return -EMSGSIZE;
+    ssize_t length = pread(sink->fd, head, sizeof(head), 0);
+    if (length < 0)
+        return -errno;
+    return length == sizeof(head) && memcmp(head + 4, "ftyp", 4) == 0 ? 0 : -EBADMSG;
+}
+
+static void finish_hash(EVP_MD_CTX *hash, char ret[2 * SHA256_BYTES + 1])
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned length = 0;
+    EVP_DigestFinal_ex(hash, digest, &length);
+    for (unsigned i = 0; i < SHA256_BYTES; i++)
+        snprintf(ret + (size_t)i * 2, 3, "%02x", i < length ? digest[i] : 0U);
+}
+
+/* A crash between the rename and the record of it leaves a file that will be fetched again. */
+static bool is_there_already(const struct sink *sink)
+{
+    char sha256[2 * SHA256_BYTES + 1] = "";
+    uint64_t bytes = 0;
+    struct stat about;
+    int fd = open_beneath(sink->folder, sink->last, O_RDONLY | O_NONBLOCK, 0);
+    EVP_MD_CTX *hash = EVP_MD_CTX_new();
+    if (fd >= 0 && fstat(fd, &about) == 0 && S_ISREG(about.st_mode) &&
+        (uint64_t)about.st_size == sink->written && hash &&
+        EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1 && hash_file(fd, hash, &bytes) == 0)
+        finish_hash(hash, sha256);
+    EVP_MD_CTX_free(hash);
+    if (fd >= 0)
+        close(fd);
+    return bytes == sink->written && strcmp(sha256, sink->sha256) == 0;
+}
+
+static int move_part(const struct sink *sink, const char *from, const char *to)
+{
+    if (renameat2(sink->folder, from, sink->folder, to, RENAME_NOREPLACE) == 0)
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -errno;
+    if (linkat(sink->folder, from, sink->folder, to, 0) < 0)
+        return -errno;
+    return unlinkat(sink->folder, from, 0) < 0 ? -errno : 0;
+}
+
+static int give_name(struct sink *sink)
+{
+    int status = fault_point("sink.rename");
+    if (status == 0)
+        status = move_part(sink, sink->part, sink->last);
+    if (status == -EEXIST && is_there_already(sink))
+        status = unlinkat(sink->folder, sink->part, 0) < 0 ? -errno : 0;
+    if (status < 0)
+        return status;
+    status = fault_point("sink.renamed");
+    if (status == 0 && fsync(sink->folder) < 0)
+        status = -errno;
+    if (status < 0)
+        move_part(sink, sink->last, sink->part);
+    return status;
+}
+
+static int do_finish(struct sink *sink)
+{
+    int status = sink->failed < 0 ? sink->failed : check_content(sink);
+    if (status == 0)
+        status = fault_point("sink.sync");
+    if (status == 0 && fsync(sink->fd) < 0)
+        status = -errno;
+    if (status < 0)
+        return status;
+    finish_hash(sink->hash, sink->sha256);
+    return give_name(sink);
+}
+
+static int do_close(struct sink *sink)
+{
+    if (sink->fd >= 0 && !sink->remove && sink->failed == 0 && !sink->finished) {
+        int status = sink->restarting ? do_restart(sink) : 0;
+        if (status == 0 && sink->filled > 0)
+            write_all(sink, sink->filling, sink->filled);
+    }
+    if (sink->fd >= 0 && sink->remove && !sink->finished)
+        unlinkat(sink->folder, sink->part, 0);
+    if (sink->fd >= 0)
+        close(sink->fd);
+    if (sink->folder >= 0)
+        close(sink->folder);
+    return 0;
+}
+
+static void work(uv_work_t *request)
+{
+    struct sink *sink = request->data;
+    static int (*const jobs[])(struct sink *) = {
+        [SINK_OPEN] = do_open,     [SINK_WRITE] = do_write, [SINK_RESTART] = do_restart,
+        [SINK_FINISH] = do_finish, [SINK_CLOSE] = do_close,
+    };
+    sink->status = jobs[sink->job](sink);
+}
+
+static void free_buffers(struct sink *sink)
+{
+    free(sink->filling);
+    free(sink->writing);
+    sink->filling = sink->writing = NULL;
+    sink->filled = 0;
+}
+
+static void sink_free(struct sink *sink)
+{
+    free_buffers(sink);
+    EVP_MD_CTX_free(sink->hash);
+    free(sink->root);
+    free(sink->name);
+    free(sink->part);
+    free(sink->path);
+    free(sink);
+}
+
+static void on_worked(uv_work_t *request, int status);
+
+static void begin(struct sink *sink, enum sink_job job)
+{
+    sink->job = job;
+    sink->working = true;
+    uv_queue_work(sink->loop, &sink->work, work, on_worked);
+}
+
+static void swap_buffers(struct sink *sink)
+{
+    char *full = sink->filling;
+    sink->filling = sink->writing;
+    sink->writing = full;
+    sink->to_write = sink->filled;
+    sink->filled = 0;
+}
+
+/* What comes next; nothing while a piece of work is under way. */
+static void go_on(struct sink *sink)
+{
+    if (sink->working)
+        return;
+    if (sink->closing) {
+        begin(sink, SINK_CLOSE);
+    } else if (sink->restarting && sink->failed == 0) {
+        sink->restarting = false;
+        begin(sink, SINK_RESTART);
+    } else if (sink->filled > 0 && sink->failed == 0) {
+        swap_buffers(sink);
+        begin(sink, SINK_WRITE);
+    } else if (sink->finishing) {
+        begin(sink, SINK_FINISH);
+    }
+}
+
+/* The hook comes last: it may close the sink. */
+static void complete(struct sink *sink)
+{
+    switch (sink->job) {
+    case SINK_OPEN:
+        sink->opened = true;
+        sink->taken = sink->written;
+        sink->hooks.opened(sink->arg, sink->failed, sink->failed < 0 ? 0 : sink->taken);
+        return;
+    case SINK_FINISH:
+        sink->finishing = false;
+        sink->finished = sink->failed == 0;
+        free_buffers(sink);
+        sink->hooks.finished(sink->arg, sink->failed);
+        return;
+    case SINK_WRITE:
+    case SINK_RESTART:
+        go_on(sink);
+        if (!sink->wants_drained)
+            return;
+        sink->wants_drained = false;
+        sink->hooks.drained(sink->arg);
+        return;
+    case SINK_CLOSE:
+        return;
+    }
+}
+
+static void on_worked(uv_work_t *request, int status)
+{
+    struct sink *sink = request->data;
+    (void)status;
+    sink->working = false;
+    if (sink->job == SINK_CLOSE) {
+        sink_free(sink);
+        return;
+    }
+    if (sink->failed == 0)
+        sink->failed = sink->status;
+    if (sink->job == SINK_FINISH && sink->failed == 0)
+        sink->finished = true;
+    if (sink->closing)
+        go_on(sink);
+    else
+        complete(sink);
+}
+
+struct sink *sink_open(uv_loop_t *loop, const char *root, const char *name, const char *tag,
+                       bool resume, const struct sink_hooks *hooks, void *arg)
+{
+    struct sink *sink = mem_alloc(sizeof(*sink));
+    sink->loop = loop;
+    sink->hooks = *hooks;
+    sink->arg = arg;
+    sink->work.data = sink;
+    sink->root = mem_strdup(root);
+    sink->name = mem_strdup(name);
+    const char *slash = strrchr(sink->name, '/');
+    sink->last = slash ? slash + 1 : sink->name;
+    sink->part = mem_format(".%s.%s.part", sink->last, tag);
+    sink->resume = resume;
+    sink->folder = sink->fd = -1;
+    begin(sink, SINK_OPEN);
+    return sink;
+}
+
+size_t sink_write(struct sink *sink, const void *data, size_t length)
+{
+    if (!sink->opened || length == 0)
+        return 0;
+    if (sink->failed < 0)
+        return length;
+    if (!sink->filling)
+        sink->filling = mem_alloc(SINK_BUFFER);
+    if (!sink->writing)
+        sink->writing = mem_alloc(SINK_BUFFER);
+    size_t given = 0;
+    while (given < length && sink->filled < SINK_BUFFER) {
+        size_t room = SINK_BUFFER - sink->filled;
+        size_t part = length - given < room ? length - given : room;
+        memcpy(sink->filling + sink->filled, (const char *)data + given, part);
+        sink->filled += part;
+        given += part;
+        go_on(sink);
+    }
+    sink->taken += given;
+    sink->wants_drained = given < length;
+    return given;
+}
+
+void sink_restart(struct sink *sink)
+{
+    sink->filled = 0;
+    sink->taken = 0;
+    sink->restarting = true;
+    go_on(sink);
+}
+
+uint64_t sink_bytes(const struct sink *sink)
+{
+    return sink->taken;
+}
+
+int sink_status(const struct sink *sink)
+{
+    return sink->failed;
+}
+
+void sink_finish(struct sink *sink, int64_t expected)
+{
+    sink->expected = expected;
+    sink->finishing = true;
+    go_on(sink);
+}
+
+const char *sink_path(const struct sink *sink)
+{
+    return sink->path;
+}
+
+const char *sink_sha256(const struct sink *sink)
+{
+    return sink->sha256;
+}
+
+void sink_close(struct sink *sink, bool remove)
+{
+    if (!sink)
+        return;
+    sink->closing = true;
+    sink->remove = remove;
+    go_on(sink);
+}
+
+int sink_remove(const char *root, const char *name)
+{
+    const char *slash = strrchr(name, '/');
+    int folder = open_folder(root, name, false);
+    if (folder < 0)
+        return folder;
+    int status = unlinkat(folder, slash ? slash + 1 : name, 0) < 0 ? -errno : 0;
+    close(folder);
+    return status;
+}
