@@ -1,0 +1,186 @@
+#include "proto/ctl/commands.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define NAME_MAX_BYTES 16
+#define NEAR           3 /* edits */
+
+static const struct option_spec generate_options[] = {
+    {OPTION_MODEL, "model", "MODEL", "which model; the daemon has a default"},
+    {OPTION_ASPECT, "aspect", "W:H", "aspect ratio, such as 16:9 or 9:16"},
+    {OPTION_RESOLUTION, "resolution", "R", "720p, 1080p, …"},
+    {OPTION_DURATION, "duration", "D", "length of the video: 8 or 8s"},
+    {OPTION_NEGATIVE, "negative", "TEXT", "what should not be seen"},
+    {OPTION_SEED, "seed", "N", "for a result that can be repeated"},
+    {OPTION_COUNT, "count", "N", "how many videos of one prompt"},
+    {OPTION_PROVIDER, "provider", "NAME", "which provider"},
+    {OPTION_PRIORITY, "priority", "N", "-100 to 100, higher first"},
+    {OPTION_LABEL, "label", "K=V", "a label; may be given several times"},
+    {OPTION_KEY, "key", "KEY", "the same key with the same request is the same job"},
+    {OPTION_DEADLINE, "deadline", "D", "give up after that long"},
+    {OPTION_NOT_BEFORE, "not-before", "T", "start at a time, or +D from now"},
+    {OPTION_MAX_ATTEMPTS, "max-attempts", "N", "how often it may be tried"},
+    {OPTION_DRY_RUN, "dry-run", NULL, "check, price and show the request; send nothing"},
+    {OPTION_FORCE, "force", NULL, "send what the model isn't known to accept"},
+    {OPTION_WAIT, "wait", NULL, "wait for the end, and show the way there"},
+    {OPTION_OUTPUT, "output", "FILE", "wait, and write the video there; DIR/ or - as well"},
+    {OPTION_OVERWRITE, "overwrite", NULL, "--output may replace a file"},
+    {OPTION_RECONNECT, "reconnect", "D", "while waiting, look for a lost daemon that long (60s)"},
+    {0},
+};
+
+static const struct option_spec batch_options[] = {
+    {OPTION_KEY, "key", "PREFIX", "line N has the key PREFIX-N: the file can be sent again"},
+    {0},
+};
+
+static const struct option_spec list_options[] = {
+    {OPTION_STATE, "state", "S,…", "only jobs in these states"},
+    {OPTION_MODEL, "model", "MODEL", "only jobs of this model"},
+    {OPTION_LABEL, "label", "K=V", "only jobs with this label; K alone: with any value"},
+    {OPTION_OWNER, "owner", "USER", "only jobs of this user, by name or number"},
+    {OPTION_SINCE, "since", "T", "only jobs made since a time, or in the last D"},
+    {OPTION_LIMIT, "limit", "N", "at most so many (100)"},
+    {OPTION_ALL, "all", NULL, "without a limit"},
+    {OPTION_PLAIN, "plain", NULL, "tab-separated, without a header, as in a pipe"},
+    {0},
+};
+
+static const struct option_spec wait_options[] = {
+    {OPTION_RECONNECT, "reconnect", "D", "look for a lost daemon that long (60s)"},
+    {0},
+};
+
+static const struct option_spec watch_options[] = {
+    {OPTION_FROM, "from", "N", "start with event number N"},
+    {OPTION_STATE, "state", "S,…", "only changes to these states"},
+    {OPTION_MODEL, "model", "MODEL", "only jobs of this model"},
+    {OPTION_LABEL, "label", "K=V", "only jobs with this label"},
+    {OPTION_OWNER, "owner", "USER", "only jobs of this user"},
+    {OPTION_PLAIN, "plain", NULL, "tab-separated, as in a pipe"},
+    {OPTION_RECONNECT, "reconnect", "D", "look for a lost daemon that long (60s)"},
+    {0},
+};
+
+static const struct option_spec get_options[] = {
+    {OPTION_OUTPUT, "output", "FILE", "a file, a folder, or - for standard output (ID.mp4)"},
+    {OPTION_FILE, "file", "N", "which result, from 0"},
+    {OPTION_OVERWRITE, "overwrite", NULL, "replace a file"},
+    {OPTION_RECONNECT, "reconnect", "D", "look for a lost daemon that long (60s)"},
+    {0},
+};
+
+static const struct option_spec forget_options[] = {
+    {OPTION_FILES, "files", NULL, "remove the videos as well"},
+    {0},
+};
+
+static const struct option_spec models_options[] = {
+    {OPTION_PLAIN, "plain", NULL, "tab-separated, without a header, as in a pipe"},
+    {0},
+};
+
+static const char wait_more[] =
+    "ID may be the beginning of an id, or 'last': your newest job. A held or uncertain job ends "
+    "the\n"
+    "wait too, since only a person can move it on. --timeout D stops waiting after D.";
+
+static const struct ctl_command commands[] = {
+    {"generate", "[OPTION…] PROMPT…", "ask for a video; prints the job's id", generate_options,
+     cmd_generate,
+     "PROMPT - reads standard input. With --wait the path of the video is printed in place of the "
+     "id."},
+    {"batch", "FILE.jsonl|-", "ask for many: one JSON object or string a line", batch_options,
+     cmd_batch,
+     "All lines are checked before any is sent. Prints each line's number and its job's id."},
+    {"status", "ID", "all that is known of a job", NULL, cmd_status, NULL},
+    {"list", "[OPTION…]", "jobs, newest first", list_options, cmd_list, NULL},
+    {"wait", "ID…|last", "wait until the jobs have ended", wait_options, cmd_wait, wait_more},
+    {"watch", "[OPTION…] [ID…]", "events as they happen", watch_options, cmd_watch, NULL},
+    {"get", "ID [-o FILE]", "fetch a result", get_options, cmd_get, NULL},
+    {"cancel", "ID…", "end jobs", NULL, cmd_cancel, NULL},
+    {"retry", "ID…", "try jobs again that ended without a video", NULL, cmd_retry, NULL},
+    {"hold", "ID…", "keep queued jobs from starting", NULL, cmd_hold, NULL},
+    {"release", "ID…", "let held jobs go on", NULL, cmd_release, NULL},
+    {"forget", "[--files] ID…", "remove ended jobs", forget_options, cmd_forget, NULL},
+    {"why", "ID", "what a job waits for, and what happened to it", NULL, cmd_why, NULL},
+    {"models", "", "the models that can be asked for", models_options, cmd_models, NULL},
+    {"stats", "", "counts, rates and latencies", NULL, cmd_stats, NULL},
+    {"ping", "", "how long an answer takes", NULL, cmd_ping, NULL},
+    {"hello", "", "the daemon's version and limits", NULL, cmd_hello, NULL},
+    {"raw", "LINE…", "send a line of the protocol as it is, and print what comes", NULL, cmd_raw,
+     "Ends with the line's OK, ERR or DATA; WATCH goes on until it is interrupted."},
+    {"help", "[COMMAND]", "this list, or a command's options", NULL, cmd_help, NULL},
+};
+#define COMMAND_COUNT (sizeof commands / sizeof commands[0])
+
+const struct ctl_command *commands_find(const char *name)
+{
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    }
+    return NULL;
+}
+
+static size_t least(size_t a, size_t b, size_t c)
+{
+    size_t ab = a < b ? a : b;
+    return ab < c ? ab : c;
+}
+
+/* Levenshtein's distance, one row at a time. */
+static size_t distance(const char *from, const char *to)
+{
+    size_t row[NAME_MAX_BYTES + 1];
+    size_t length = strlen(to);
+    for (size_t j = 0; j <= length; j++)
+        row[j] = j;
+    for (size_t i = 0; from[i]; i++) {
+        size_t diagonal = row[0];
+        row[0] = i + 1;
+        for (size_t j = 0; j < length; j++) {
+            size_t cost = diagonal + (from[i] != to[j]);
+            diagonal = row[j + 1];
+            row[j + 1] = least(cost, row[j] + 1, diagonal + 1);
+        }
+    }
+    return row[length];
+}
+
+const struct ctl_command *commands_nearest(const char *name)
+{
+    const struct ctl_command *nearest = NULL;
+    size_t best = NEAR;
+    for (size_t i = 0; i < COMMAND_COUNT && strlen(name) <= NAME_MAX_BYTES; i++) {
+        size_t edits = distance(name, commands[i].name);
+        if (edits < best && edits < strlen(name)) {
+            best = edits;
+            nearest = &commands[i];
+        }
+    }
+    return nearest;
+}
+
+void commands_print_help(void)
+{
+    puts("Usage: veoctl [OPTION…] COMMAND …\n\nGenerates video through the veod daemon.\n");
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+    puts("\nOptions:");
+    args_print_help(args_common);
+    puts("\nExit status: 0 done, 1 failed or filtered, 2 usage, 3 not found, 4 no daemon,\n"
+         "5 timed out, 6 cancelled, 7 uncertain, 8 refused or held, 9 protocol or internal error.\n"
+         "'veoctl COMMAND --help' tells more of a command.");
+}
+
+void commands_print_help_of(const struct ctl_command *command)
+{
+    printf("Usage: veoctl %s %s\n\nTo %s.\n", command->name, command->syntax, command->summary);
+    if (command->more)
+        printf("\n%s\n", command->more);
+    puts("\nOptions:");
+    args_print_help(command->options);
+    args_print_help(args_common);
+}

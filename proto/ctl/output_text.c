@@ -1,0 +1,238 @@
+#include "proto/ctl/output.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/ctl/job_view.h"
+#include "proto/ctl/text.h"
+#include "proto/ctl/tree.h"
+#include "proto/limits.h"
+#include "proto/units.h"
+
+static const struct {
+    const char *state;
+    const char *colour;
+} colours[] = {
+    {"done", "\033[32m"},     {"running", "\033[36m"},   {"submitting", "\033[36m"},
+    {"fetching", "\033[36m"}, {"failed", "\033[31m"},    {"filtered", "\033[31m"},
+    {"expired", "\033[31m"},  {"uncertain", "\033[35m"}, {"held", "\033[33m"},
+    {"cancelled", "\033[2m"},
+};
+
+const char *output_state_colour(const char *state)
+{
+    for (size_t i = 0; i < sizeof colours / sizeof colours[0]; i++) {
+        if (strcmp(colours[i].state, state) == 0)
+            return colours[i].colour;
+    }
+    return "";
+}
+
+static const struct column job_columns[] = {
+    {.title = "ID", .is_id = true},
+    {.title = "STATE", .colour = output_state_colour},
+    {.title = "AGE"},
+    {.title = "MODEL"},
+    {.title = "PROMPT", .shrinks = true},
+};
+
+static const struct column model_columns[] = {
+    {.title = "MODEL"}, {.title = "PROVIDER"}, {.title = "DIALECT"},
+    {.title = "STATE"}, {.title = "PRICE"},    {.title = "ACCEPTS", .shrinks = true},
+};
+
+struct table *output_job_table(struct ctl *ctl)
+{
+    return table_new(ctl, job_columns, sizeof job_columns / sizeof job_columns[0]);
+}
+
+struct table *output_model_table(struct ctl *ctl)
+{
+    return table_new(ctl, model_columns, sizeof model_columns / sizeof model_columns[0]);
+}
+
+static void put_line(struct buf *line)
+{
+    puts(buf_text(line));
+    fflush(stdout);
+    buf_free(line);
+}
+
+static void put_member(struct json_value object, const char *path)
+{
+    struct buf line;
+    buf_init(&line, LIMIT_REPLY_LINE);
+    char *text = job_member(object, path);
+    if (text)
+        text_clean(&line, text, strlen(text));
+    free(text);
+    put_line(&line);
+}
+
+static void cell_member(struct table *table, struct json_value object, const char *path)
+{
+    char *text = job_member(object, path);
+    table_cell(table, text);
+    free(text);
+}
+
+/* Whatever type the member has. */
+static void cell_any(struct table *table, struct json_value object, const char *name)
+{
+    struct buf text;
+    buf_init(&text, LIMIT_REPLY_LINE);
+    struct json_value value = json_get(object, name);
+    if (json_type(value) == JSON_OBJECT || json_type(value) == JSON_ARRAY)
+        tree_line(&text, value, NULL);
+    else if (json_type(value) != JSON_NONE)
+        tree_scalar(&text, name, value);
+    table_cell(table, buf_text(&text));
+    buf_free(&text);
+}
+
+static void show_accepted(struct ctl *ctl, const struct answer *job)
+{
+    (void)ctl;
+    put_member(job->value, "id");
+}
+
+static void show_details(struct ctl *ctl, const struct answer *ok)
+{
+    tree_print(ctl, ok->value);
+}
+
+/* People want the age; a script gets the time itself. */
+static void cell_age(struct ctl *ctl, struct table *table, struct json_value job)
+{
+    char age[UNITS_TEXT];
+    int64_t created = job_time(job, "created_at");
+    if (!ctl->out.is_terminal || created == 0) {
+        cell_member(table, job, "created_at");
+        return;
+    }
+    int64_t now = clock_unix_ms();
+    int64_t ms = now > created ? now - created : 0;
+    units_format_duration(ms - ms % 1000, age);
+    table_cell(table, age);
+}
+
+static void show_job_row(struct ctl *ctl, struct table *table, const struct answer *job)
+{
+    cell_member(table, job->value, "id");
+    cell_member(table, job->value, "state");
+    cell_age(ctl, table, job->value);
+    cell_member(table, job->value, "model");
+    cell_member(table, job->value, "prompt");
+}
+
+static void show_model_row(struct ctl *ctl, struct table *table, const struct answer *model)
+{
+    (void)ctl;
+    const char *id = json_type(json_get(model->value, "model")) != JSON_NONE ? "model" : "id";
+    cell_any(table, model->value, id);
+    cell_any(table, model->value, "provider");
+    cell_any(table, model->value, "dialect");
+    cell_any(table, model->value, "state");
+    cell_any(table, model->value, "price");
+    cell_any(table, model->value, "accepts");
+}
+
+static void put_job(void *arg, struct json_value job)
+{
+    (void)arg;
+    struct buf line;
+    buf_init(&line, LIMIT_REPLY_LINE);
+    job_line(&line, job);
+    struct json_value files = json_get(job, "files");
+    for (size_t i = 0; i < json_size(files); i++) {
+        char *path = job_member(json_at(files, i), "path");
+        buf_add_byte(&line, ' ');
+        text_clean(&line, path ? path : "", path ? strlen(path) : 0);
+        free(path);
+    }
+    put_line(&line);
+}
+
+static void show_jobs(struct ctl *ctl, const struct answer *ok)
+{
+    (void)ctl;
+    job_each(ok->value, put_job, NULL);
+}
+
+static void show_changed(struct ctl *ctl, const struct answer *ok)
+{
+    bool has_jobs = json_type(json_get(ok->value, "jobs")) == JSON_ARRAY ||
+                    json_type(json_get(ok->value, "id")) == JSON_STRING;
+    if (has_jobs)
+        job_each(ok->value, put_job, NULL);
+    else
+        tree_print(ctl, ok->value);
+}
+
+static void show_event(struct ctl *ctl, const struct answer *event)
+{
+    static const char *const shown[] = {"event", "id", "state", "at", NULL};
+    struct buf line;
+    buf_init(&line, LIMIT_REPLY_LINE);
+    char separator = ctl->out.is_terminal ? ' ' : '\t';
+    for (const char *const *name = shown; *name; name++) {
+        char *text = job_member(event->value, *name);
+        const char *colour =
+            ctl->out.has_colour && text && !strcmp(*name, "state") ? output_state_colour(text) : "";
+        if (line.length > 0)
+            buf_add_byte(&line, separator);
+        buf_add_text(&line, colour);
+        if (text)
+            text_clean(&line, text, strlen(text));
+        else
+            tree_scalar(&line, *name, json_get(event->value, *name));
+        buf_add_text(&line, *colour ? COLOUR_OFF : "");
+        free(text);
+    }
+    struct buf rest;
+    buf_init(&rest, LIMIT_REPLY_LINE);
+    tree_line(&rest, event->value, shown);
+    buf_add_byte(&line, separator);
+    buf_add(&line, rest.data, rest.length);
+    buf_free(&rest);
+    put_line(&line);
+}
+
+static void show_why(struct ctl *ctl, const struct answer *ok)
+{
+    static const char *const names[] = {"why", "text", NULL};
+    for (const char *const *name = names; *name; name++) {
+        if (json_type(json_get(ok->value, *name)) == JSON_STRING) {
+            put_member(ok->value, *name);
+            return;
+        }
+    }
+    tree_print(ctl, ok->value);
+}
+
+static void show_pong(struct ctl *ctl, const struct answer *ok, int64_t round_trip_us)
+{
+    (void)ok;
+    printf("%s answered in %.2f ms\n", ctl->socket_path, (double)round_trip_us / 1000);
+}
+
+/* The line on standard error says it all. */
+static void show_nothing(struct ctl *ctl, const struct answer *err)
+{
+    (void)ctl;
+    (void)err;
+}
+
+const struct output output_text = {
+    .accepted = show_accepted,
+    .job = show_details,
+    .job_row = show_job_row,
+    .model_row = show_model_row,
+    .waited = show_jobs,
+    .changed = show_changed,
+    .event = show_event,
+    .why = show_why,
+    .details = show_details,
+    .pong = show_pong,
+    .refused = show_nothing,
+};
