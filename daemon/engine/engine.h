@@ -1,0 +1,135 @@
+/* The engine performs the lives of jobs: it keeps the live ones in memory, asks core/ what is next,
+ * makes it durable, and only then acts on it through the adapters.
+ *
+ *   event ─ job_step() on a copy ─ store ─ durable ─ the copy is the job ─ observers ─ next action
+ *
+ * There is one path for all: what the provider answers, what a client wants, what a timer says, and
+ * what is found at startup. A job has at most one uncommitted change; further events wait for it.
+ */
+#ifndef VEO_ENGINE_H
+#define VEO_ENGINE_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "daemon/core/backoff.h"
+#include "daemon/core/job.h"
+#include "daemon/core/learn.h"
+#include "daemon/io/http.h"
+#include "daemon/io/store.h"
+#include "daemon/provider/provider.h"
+
+struct engine;
+
+struct engine_provider {
+    struct provider provider;
+    const char *secret; /* borrowed */
+};
+
+/* Borrowed for the engine's life. */
+struct engine_config {
+    struct engine_provider *providers;
+    size_t provider_count;
+    struct job_policy policy;
+    struct backoff backoff;
+    struct learn_bounds poll;
+    unsigned in_flight;      /* submitted and not yet ended at the provider */
+    unsigned submit_at_once; /* between request and answer */
+    unsigned fetch_at_once;
+    size_t jobs;           /* live ones, at most */
+    size_t reply_bytes;    /* of an answer's JSON */
+    uint64_t result_bytes; /* of one video */
+    int64_t connect_ms;
+    int64_t stall_ms;
+    int64_t answer_ms; /* for a submission or a poll, in total */
+    const char *output_directory;
+};
+
+struct engine *engine_new(uv_loop_t *loop, const struct engine_config *config, struct http *http,
+                          struct store *store);
+
+/* Takes all live jobs from the store and goes on with each from its state. Blocks. */
+int engine_recover(struct engine *engine, struct error *error);
+
+/* The end, in three steps. What is left goes on at the next start.
+ * Starts nothing new; `stopped` is called once no submission is between request and answer. */
+void engine_stop(struct engine *engine, void (*stopped)(void *), void *arg);
+/* Lets go of all transfers and files; nothing is started any more. Before http is closed. */
+void engine_abandon(struct engine *engine);
+/* After http and store are closed and the loop has run. */
+void engine_free(struct engine *engine);
+
+/* ---- jobs ---- */
+
+/* The provider that would take it; NULL with `error` (invalid-argument). */
+const struct provider *engine_choose(const struct engine *engine, const struct request *request,
+                                     struct error *error);
+
+struct engine_new_job {
+    char id[JOB_ID_SIZE];
+    bool existing; /* its key names a job that was already there */
+};
+
+/* Makes new jobs, all or none; borrows the requests. `done` gets the error, or NULL and the ids. */
+typedef void engine_made_fn(void *arg, const struct error *error, const struct engine_new_job *jobs,
+                            size_t count);
+void engine_make(struct engine *engine, uid_t owner, struct request *const *requests, size_t count,
+                 engine_made_fn *done, void *arg);
+
+/* The live (or held, or uncertain) job of that full id as it is on disk; NULL if there is none. */
+const struct job *engine_job(const struct engine *engine, const char *id);
+
+/* Cancels, retries, holds or releases; `job` is a copy of the job, taken over, and used only if it
+ * isn't live. `done` may be NULL; it is called from the loop with the job, or with an error. */
+typedef void engine_done_fn(void *arg, const struct job *job, const struct error *error);
+void engine_change(struct engine *engine, struct job *job, enum job_event_type type,
+                   const char *reason, engine_done_fn *done, void *arg);
+
+/* Removes an ended or uncertain job from the store, and its files if `files`. Takes `job`. */
+void engine_forget(struct engine *engine, struct job *job, bool files, engine_done_fn *done,
+                   void *arg);
+
+/* ---- news ---- */
+
+struct engine_observer {
+    char id[JOB_ID_SIZE]; /* of the one job it is about; empty: all */
+    void (*changed)(struct engine_observer *observer, const struct job *job, int64_t event,
+                    const char *detail);
+    struct engine_observer *next, *previous; /* the engine's */
+    bool attached;                           /* the engine's */
+};
+/* False if the job isn't live: then nothing will happen to it. */
+bool engine_observe(struct engine *engine, struct engine_observer *observer);
+void engine_unobserve(struct engine *engine, struct engine_observer *observer);
+
+/* ---- questions ---- */
+
+/* Asks the providers that know such names about an operation that no job has. */
+typedef void engine_asked_fn(void *arg, const char *provider, const struct outcome *outcome,
+                             const struct error *error);
+void engine_ask(struct engine *engine, const char *operation, engine_asked_fn *done, void *arg);
+
+/* One paragraph: what the job waits for, since when, and what happens next. */
+void engine_explain(const struct engine *engine, const struct job *job, struct buf *ret);
+
+/* How long a running job has run and how long such jobs take (ms); false if that isn't known. */
+bool engine_progress(const struct engine *engine, const struct job *job, int64_t *ret_elapsed_ms,
+                     int64_t *ret_expected_ms);
+
+const struct engine_config *engine_config(const struct engine *engine);
+const struct learn *engine_learn(const struct engine *engine);
+
+struct engine_stats {
+    uint64_t states[JOB_STATE_COUNT];
+    unsigned in_flight;
+    size_t waiting;
+    size_t live;
+    uint64_t submissions;
+    uint64_t polls;
+    uint64_t poll_failures;
+    uint64_t fetched_bytes;
+    bool store_failing;
+};
+void engine_stats(const struct engine *engine, struct engine_stats *ret);
+
+#endif

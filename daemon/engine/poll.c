@@ -1,0 +1,228 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/engine/task.h"
+#include "daemon/io/sink.h"
+#include "proto/mem.h"
+
+static int64_t elapsed_ms(const struct task *task)
+{
+    int64_t elapsed = engine_wall_ms() - task->job->running_at;
+    return elapsed > 0 ? elapsed : 0;
+}
+
+int64_t poll_next_wait(const struct task *task)
+{
+    const struct engine *engine = task->engine;
+    const struct learn_bounds *bounds = &engine->config.poll;
+    if (task->recovered) /* it may be ready for long */
+        return (int64_t)((double)bounds->min_ms * engine_random());
+    return learn_wait(engine->learn, task->job->request->model, bounds, elapsed_ms(task),
+                      engine_random());
+}
+
+void poll_arm(struct task *task, int64_t wait_ms)
+{
+    int64_t left = task->job->deadline_at - engine_wall_ms();
+    if (left < 0)
+        left = 0;
+    if (task->job->state == JOB_RUNNING && (left < wait_ms || !task->provider))
+        wait_ms = left;
+    task_wake_at(task, engine_steady_ms(task->engine) + wait_ms);
+}
+
+void poll_drop(struct task *task)
+{
+    inbox_free(task->inbox, true);
+    task->inbox = NULL;
+}
+
+static bool prepare(struct http_transfer *transfer, struct http_request *request)
+{
+    struct task *task = heap_entry(transfer, struct task, transfer);
+    struct wire_request wire;
+    if (task->engine->stopping) {
+        task->busy = false;
+        return false;
+    }
+    wire_request_init(&wire);
+    task->provider->provider.dialect->poll(&task->provider->provider, task->job->operation, &wire);
+    task_fill_request(task->engine, task->provider, &wire, request);
+    request->total_ms = 0; /* the video may be inside; without progress it ends by stall_ms */
+    task->job->polls++;
+    task->engine->stats.polls++;
+    return true;
+}
+
+static enum http_flow on_body(struct http_transfer *transfer, const struct http_reply *head,
+                              const char *data, size_t length)
+{
+    (void)head;
+    struct task *task = heap_entry(transfer, struct task, transfer);
+    if (!task->inbox)
+        task->inbox = inbox_new(task);
+    return inbox_take(task->inbox, data, length);
+}
+
+static void failed(struct task *task, int64_t retry_after_ms)
+{
+    struct engine *engine = task->engine;
+    struct backoff slower = {engine->config.poll.min_ms, engine->config.poll.max_ms};
+    int64_t wait = backoff_delay(&slower, task->failures++, engine_random());
+    if (wait < engine->config.poll.min_ms)
+        wait = engine->config.poll.min_ms;
+    engine->stats.poll_failures++;
+    poll_drop(task);
+    poll_arm(task, retry_after_ms > wait ? retry_after_ms : wait);
+}
+
+/* The sinks of the results that came inside the answer; false if one of them is no whole video. */
+static bool claim_inline(struct task *task, const struct outcome *outcome, struct sink **sinks)
+{
+    bool whole = true;
+    for (size_t i = 0; i < outcome->result_count; i++) {
+        sinks[i] = task->inbox ? inbox_claim(task->inbox, outcome->results[i].inline_index) : NULL;
+        whole = whole && sinks[i];
+    }
+    for (size_t i = 0; i < outcome->result_count && !whole; i++)
+        sink_close(sinks[i], true);
+    return whole;
+}
+
+static void got_inline(struct task *task, const struct outcome *outcome)
+{
+    struct sink **sinks = mem_alloc(outcome->result_count * sizeof(*sinks));
+    if (!claim_inline(task, outcome, sinks)) {
+        task_set_trouble(task, "the video inside the answer is damaged, or could not be stored");
+        failed(task, -1);
+    } else {
+        poll_drop(task);
+        fetch_take_inline(task, sinks, outcome->result_count);
+        if (task->job->state == JOB_FETCHING) {
+            fetch_start(task);
+        } else {
+            struct job_event event = {.type = JOB_RESULT, .inline_result = true};
+            task_event(task, &event, false, NULL, NULL);
+        }
+    }
+    free(sinks);
+}
+
+static void got_uris(struct task *task, const struct outcome *outcome)
+{
+    char **uris = mem_alloc((outcome->result_count + 1) * sizeof(*uris));
+    struct job_event event = {.type = JOB_RESULT, .uris = uris};
+    for (size_t i = 0; i < outcome->result_count; i++)
+        if (outcome->results[i].uri)
+            uris[event.uri_count++] = outcome->results[i].uri;
+    task_event(task, &event, false, NULL, NULL);
+    free(uris);
+}
+
+static void got_result(struct task *task, const struct outcome *outcome)
+{
+    if (task->job->state == JOB_RUNNING)
+        learn_add(task->engine->learn, task->job->request->model, task->last_running_ms,
+                  elapsed_ms(task));
+    if (outcome->results[0].uri) {
+        poll_drop(task);
+        got_uris(task, outcome);
+    } else {
+        got_inline(task, outcome);
+    }
+}
+
+static void ended_badly(struct task *task, const struct outcome *outcome)
+{
+    struct job_event event = {
+        .type = outcome->kind == OUTCOME_FILTERED ? JOB_FILTERED_OUT : JOB_OPERATION_FAILED,
+        .error = {.code = outcome->code,
+                  .message = outcome->message,
+                  .retryable = outcome->retryable,
+                  .provider = task->job->provider},
+        .delay_ms = engine_backoff(task->engine, task->job->backoffs),
+    };
+    poll_drop(task);
+    task_event(task, &event, false, NULL, NULL);
+}
+
+static void judge(struct task *task, const struct outcome *outcome)
+{
+    if (task->job->state == JOB_FETCHING && outcome->kind != OUTCOME_RESULT) {
+        task_set_trouble(task, "asked again for the video inside the answer, and there was none");
+        failed(task, outcome->retry_after_ms);
+        return;
+    }
+    switch (outcome->kind) {
+    case OUTCOME_PENDING:
+        task->failures = 0;
+        task->recovered = false;
+        task->last_running_ms = elapsed_ms(task);
+        task_set_trouble(task, NULL);
+        poll_drop(task);
+        poll_arm(task, poll_next_wait(task));
+        break;
+    case OUTCOME_RESULT:
+        got_result(task, outcome);
+        break;
+    case OUTCOME_FILTERED:
+    case OUTCOME_FAILED:
+        ended_badly(task, outcome);
+        break;
+    default:
+        task_set_trouble(task, "%s", outcome->message ? outcome->message : "an unusable answer");
+        failed(task, outcome->retry_after_ms);
+        break;
+    }
+}
+
+static void on_done(struct http_transfer *transfer, const struct http_reply *reply)
+{
+    struct task *task = heap_entry(transfer, struct task, transfer);
+    task->busy = false;
+    task->engine->provider_private[engine_provider_index(task->engine, task->provider)] |=
+        reply->peer_private;
+    if (task->job->state != JOB_RUNNING && task->job->state != JOB_FETCHING)
+        return;
+    if (reply->end != HTTP_ANSWERED) {
+        task_set_trouble(task, "%s",
+                         reply->end == HTTP_TOO_LARGE || reply->end == HTTP_STOPPED
+                             ? "the answer is larger than [limits] reply_bytes"
+                             : reply->reason);
+        failed(task, -1);
+        return;
+    }
+    struct wire_reply wire = {
+        .status = reply->status,
+        .body = reply->body,
+        .length = reply->body_length,
+        .retry_after_ms = reply->retry_after_ms,
+    };
+    if (task->inbox && !inbox_is_empty(task->inbox)) {
+        wire.body = buf_text(inbox_document(task->inbox));
+        wire.length = inbox_document(task->inbox)->length;
+    }
+    struct outcome outcome;
+    outcome_init(&outcome);
+    task->provider->provider.dialect->polled(&wire, &outcome);
+    judge(task, &outcome);
+    outcome_free(&outcome);
+}
+
+void poll_start(struct task *task)
+{
+    if (task->busy || task->engine->stopping || task->engine->over)
+        return;
+    if (!task->provider) {
+        task_set_trouble(task, "its provider \"%s\" is no longer configured", task->job->provider);
+        return;
+    }
+    task->busy = true;
+    task->transfer = (struct http_transfer){
+        .lane = HTTP_CALLS,
+        .prepare = prepare,
+        .body = on_body,
+        .done = on_done,
+    };
+    http_start(task->engine->http, &task->transfer);
+}

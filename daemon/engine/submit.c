@@ -1,0 +1,294 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/engine/task.h"
+#include "daemon/io/log.h"
+#include "proto/mem.h"
+
+#define TELL_TRIES 3
+
+/* ---- picking ---- */
+
+void submit_schedule(struct engine *engine)
+{
+    int64_t now = engine_steady_ms(engine);
+    while (!engine->stopping && !engine->store_failing &&
+           engine->submitting < engine->config.submit_at_once) {
+        struct sched_entry *entry = sched_pick(engine->sched, now);
+        if (!entry)
+            return;
+        struct task *task = heap_entry(entry, struct task, queue);
+        task->in_flight = true;
+        task->is_submitting = true;
+        engine->submitting++;
+        struct job_event event = {
+            .type = JOB_SUBMIT,
+            .provider = task->provider->provider.name,
+        };
+        task_event(task, &event, true, NULL, NULL);
+    }
+}
+
+/* ---- one submission ---- */
+
+void task_fill_request(const struct engine *engine, const struct engine_provider *provider,
+                       struct wire_request *wire, struct http_request *request)
+{
+    size_t index = engine_provider_index(engine, provider);
+    *request = (struct http_request){
+        .method = wire->post ? HTTP_POST : HTTP_GET,
+        .secret_name = provider->provider.dialect->secret_name,
+        .secret_value = provider->secret,
+        .allow_private =
+            engine->provider_private[index] || http_names_private_host(provider->provider.base_url),
+        .connect_ms = engine->config.connect_ms,
+        .stall_ms = engine->config.stall_ms,
+        .total_ms = engine->config.answer_ms,
+        .max_body = engine->config.reply_bytes,
+    };
+    request->body_length = wire->body.length;
+    request->body = wire->post ? buf_steal(&wire->body) : NULL;
+    request->url = buf_steal(&wire->url);
+    wire_request_free(wire);
+}
+
+static void put_back(struct task *task)
+{
+    struct job_event event = {
+        .type = JOB_REFUSED,
+        .error = {.code = "stopping", .message = "veod stopped before it was sent"},
+    };
+    task_event(task, &event, false, NULL, NULL);
+}
+
+static bool prepare(struct http_transfer *transfer, struct http_request *request)
+{
+    struct task *task = heap_entry(transfer, struct task, transfer);
+    struct wire_request wire;
+    if (task->engine->stopping || task->job->state != JOB_SUBMITTING) {
+        task->busy = false;
+        if (task->job->state == JOB_SUBMITTING)
+            put_back(task);
+        return false;
+    }
+    wire_request_init(&wire);
+    task->provider->provider.dialect->submit(&task->provider->provider, task->job->request, &wire);
+    task_fill_request(task->engine, task->provider, &wire, request);
+    request->only_once = true;
+    task->engine->stats.submissions++;
+    return true;
+}
+
+static struct job_error provider_said(const struct task *task, const struct outcome *outcome)
+{
+    return (struct job_error){
+        .code = outcome->code,
+        .message = outcome->message,
+        .retryable = outcome->retryable,
+        .provider = task->job->provider,
+    };
+}
+
+static void back_off(struct task *task, const struct outcome *outcome, struct job_event *event)
+{
+    struct engine *engine = task->engine;
+    event->delay_ms = engine_backoff(engine, task->job->backoffs);
+    if (outcome->retry_after_ms > event->delay_ms)
+        event->delay_ms = outcome->retry_after_ms;
+    if (!outcome->gate)
+        return;
+    size_t lane = engine_provider_index(engine, task->provider);
+    sched_shut(engine->sched, lane, engine_steady_ms(engine), outcome->retry_after_ms,
+               &engine->config.backoff, engine_random());
+    /* The gate decides when; the job itself goes back to its place in the queue. */
+    event->delay_ms = 0;
+}
+
+static void collect_uris(const struct outcome *outcome, struct job_event *event, char **uris)
+{
+    for (size_t i = 0; i < outcome->result_count; i++) {
+        if (outcome->results[i].uri)
+            uris[event->uri_count++] = outcome->results[i].uri;
+        else
+            event->inline_result = true;
+    }
+    event->uris = uris;
+}
+
+/* What the answer makes of the job. An answer that already holds a result inside is polled for it:
+ * the file comes through the same path then. */
+static void judge(struct task *task, const struct outcome *outcome)
+{
+    struct job_event event = {.operation = outcome->operation,
+                              .error = provider_said(task, outcome)};
+    char **uris = mem_alloc((outcome->result_count + 1) * sizeof(*uris));
+    switch (outcome->kind) {
+    case OUTCOME_RESULT:
+        collect_uris(outcome, &event, uris);
+        event.type = event.inline_result ? JOB_ACCEPTED : JOB_RESULT;
+        break;
+    case OUTCOME_ACCEPTED:
+    case OUTCOME_PENDING:
+        event.type = JOB_ACCEPTED;
+        break;
+    case OUTCOME_FILTERED:
+        event.type = JOB_FILTERED_OUT;
+        break;
+    case OUTCOME_FAILED:
+        event.type = JOB_OPERATION_FAILED;
+        back_off(task, outcome, &event);
+        break;
+    case OUTCOME_REJECTED:
+        event.type = JOB_REJECTED;
+        break;
+    case OUTCOME_REFUSED:
+        event.type = JOB_REFUSED;
+        event.counts = !outcome->gate;
+        back_off(task, outcome, &event);
+        break;
+    case OUTCOME_NO_CREDIT:
+        event.type = JOB_NO_CREDIT;
+        break;
+    case OUTCOME_UNREADABLE:
+        event.type = JOB_UNHEARD;
+        event.delay_ms = engine_backoff(task->engine, task->job->backoffs);
+        break;
+    }
+    if (event.type == JOB_ACCEPTED || event.type == JOB_RESULT)
+        sched_opened(task->engine->sched, engine_provider_index(task->engine, task->provider));
+    task_event(task, &event, false, NULL, NULL);
+    free(uris);
+}
+
+static void unanswered(struct task *task, const struct http_reply *reply)
+{
+    bool sent = reply->end != HTTP_NOT_SENT;
+    char *message = mem_format("%s%s", sent ? "sent, and no complete answer came: " : "",
+                               reply->reason ? reply->reason : "unknown");
+    struct job_event event = {
+        .type = sent ? JOB_UNHEARD : JOB_UNREACHABLE,
+        .error = {.code = (char *)(uintptr_t)(sent ? "no-answer" : "unreachable"),
+                  .message = message,
+                  .retryable = true},
+        .delay_ms = engine_backoff(task->engine, task->job->backoffs),
+    };
+    task_event(task, &event, false, NULL, NULL);
+    free(message);
+}
+
+static void on_done(struct http_transfer *transfer, const struct http_reply *reply)
+{
+    struct task *task = heap_entry(transfer, struct task, transfer);
+    task->busy = false;
+    task->engine->provider_private[engine_provider_index(task->engine, task->provider)] |=
+        reply->peer_private;
+    if (reply->end != HTTP_ANSWERED) {
+        unanswered(task, reply);
+        return;
+    }
+    struct wire_reply wire = {
+        .status = reply->status,
+        .body = reply->body,
+        .length = reply->body_length,
+        .retry_after_ms = reply->retry_after_ms,
+    };
+    struct outcome outcome;
+    outcome_init(&outcome);
+    task->provider->provider.dialect->submitted(&wire, &outcome);
+    judge(task, &outcome);
+    outcome_free(&outcome);
+}
+
+void submit_start(struct task *task)
+{
+    if (task->busy)
+        return;
+    if (task->engine->stopping || !task->provider) {
+        put_back(task);
+        return;
+    }
+    task->busy = true;
+    task->transfer = (struct http_transfer){
+        .lane = HTTP_CALLS,
+        .urgent = true,
+        .prepare = prepare,
+        .done = on_done,
+    };
+    http_start(task->engine->http, &task->transfer);
+}
+
+/* ---- telling the provider to stop: by the way, for a job that has ended for us ---- */
+
+struct telling {
+    struct telling *next;
+    struct engine *engine;
+    struct engine_provider *provider;
+    struct http_transfer transfer;
+    char *operation;
+    char job[JOB_ID_SIZE];
+    int tries;
+};
+
+static void free_telling(struct telling *telling)
+{
+    free(telling->operation);
+    free(telling);
+}
+
+static bool tell_prepare(struct http_transfer *transfer, struct http_request *request)
+{
+    struct telling *telling = heap_entry(transfer, struct telling, transfer);
+    struct wire_request wire;
+    wire_request_init(&wire);
+    telling->provider->provider.dialect->cancel(&telling->provider->provider, telling->operation,
+                                                &wire);
+    task_fill_request(telling->engine, telling->provider, &wire, request);
+    return true;
+}
+
+static void tell_done(struct http_transfer *transfer, const struct http_reply *reply)
+{
+    struct telling *telling = heap_entry(transfer, struct telling, transfer);
+    bool told = reply->end == HTTP_ANSWERED && reply->status < 500 && reply->status != 429;
+    if (!told && ++telling->tries < TELL_TRIES) {
+        http_start(telling->engine->http, transfer);
+        return;
+    }
+    log_info("job", "%s: the provider was told to cancel: %s %d", telling->job,
+             told ? "status" : "no success, last status", reply->status);
+    struct telling **link = &telling->engine->tellings;
+    while (*link != telling)
+        link = &(*link)->next;
+    *link = telling->next;
+    free_telling(telling);
+}
+
+void submit_tell_cancel(struct engine *engine, const struct job *job)
+{
+    struct engine_provider *provider = engine_provider_named(engine, job->provider);
+    if (!provider || !provider->provider.dialect->cancel || engine->over)
+        return;
+    struct telling *telling = mem_alloc(sizeof(*telling));
+    telling->engine = engine;
+    telling->provider = provider;
+    telling->operation = mem_strdup(job->operation);
+    memcpy(telling->job, job->id, JOB_ID_SIZE);
+    telling->next = engine->tellings;
+    engine->tellings = telling;
+    telling->transfer = (struct http_transfer){
+        .lane = HTTP_CALLS,
+        .urgent = true,
+        .prepare = tell_prepare,
+        .done = tell_done,
+    };
+    http_start(engine->http, &telling->transfer);
+}
+
+void submit_forget_tellings(struct engine *engine)
+{
+    while (engine->tellings) {
+        struct telling *telling = engine->tellings;
+        engine->tellings = telling->next;
+        free_telling(telling);
+    }
+}

@@ -1,0 +1,149 @@
+/* Inside the engine: a live job and what goes on for it. */
+#ifndef VEO_TASK_H
+#define VEO_TASK_H
+
+#include "daemon/core/heap.h"
+#include "daemon/core/sched.h"
+#include "daemon/core/ulid.h"
+#include "daemon/engine/engine.h"
+
+struct fetch;
+struct inbox;
+struct telling;
+struct asking;
+
+/* An event that waits to be applied; all that it points to is its own. */
+struct change {
+    struct change *next;
+    struct job_event event;
+    bool undo; /* if it can't be made durable it didn't happen (else it is tried again) */
+    engine_done_fn *done;
+    void *arg;
+};
+
+struct task {
+    struct engine *engine;
+    struct engine_provider *provider; /* of the current attempt, or the one to be asked */
+    struct job *job;                  /* as it is on disk */
+
+    struct job *next;       /* as it will be: in the store's hands; NULL: no change under way */
+    struct change *changes; /* the first is the one under way */
+    struct store_write write;
+    char *detail;
+    struct task *next_stuck; /* waits for a store that works again */
+
+    struct sched_entry queue;
+    struct heap_node timer;
+    int64_t due; /* steady ms */
+    bool in_flight;
+    bool is_submitting; /* from the pick until its answer is in the store's hands */
+    bool recovered;     /* found at startup and not moved since: its file may be in place already */
+
+    struct http_transfer transfer;
+    bool busy;               /* the transfer is under way */
+    int failures;            /* of polls or downloads in a row */
+    int64_t last_running_ms; /* the last poll that said "not yet", since running_at */
+    char *trouble;           /* what the last failing poll or download said; NULL: none */
+    struct inbox *inbox;     /* a poll's answer on its way */
+    struct fetch *fetch;
+    struct task *next_fetch; /* waits for its turn to download */
+    bool waits_for_fetch;
+    bool may_fetch; /* counts in engine->fetching */
+
+    struct engine_observer *observers;
+};
+
+struct engine {
+    uv_loop_t *loop;
+    struct engine_config config;
+    struct http *http;
+    struct store *store;
+    struct sched *sched;
+    struct learn *learn;
+    struct ulid_source ids;
+    void *tasks; /* tsearch(3) by id */
+    size_t task_count;
+    struct heap timers;
+    uv_timer_t timer;
+    int64_t armed_for;
+    struct engine_observer *observers; /* of all jobs */
+    struct telling *tellings;          /* cancellations on their way to providers */
+    struct asking *askings;            /* questions of clients on their way to providers */
+
+    unsigned submitting; /* from the pick to the end of the answer */
+    unsigned fetching;
+    struct task *fetch_first, *fetch_last;
+
+    struct task *stuck;
+    bool store_failing;
+    int64_t store_again_at;
+
+    bool stopping;
+    bool over; /* nothing may be started any more */
+    void (*stopped)(void *);
+    void *stopped_arg;
+    bool *provider_private; /* its connections go to private addresses */
+    struct engine_stats stats;
+};
+
+/* engine.c */
+struct task *engine_task(const struct engine *engine, const char *id);
+int64_t engine_wall_ms(void);
+int64_t engine_steady_ms(const struct engine *engine);
+double engine_random(void);
+int64_t engine_backoff(const struct engine *engine, int earlier);
+
+/* Applies a copy of `event`, now or when the change under way is durable. `done` may be NULL. */
+void task_event(struct task *task, const struct job_event *event, bool undo, engine_done_fn *done,
+                void *arg);
+void task_wake_at(struct task *task, int64_t steady_ms);
+void task_sleep(struct task *task);
+void task_set_trouble(struct task *task, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+struct engine_provider *engine_provider_named(const struct engine *engine, const char *name);
+size_t engine_provider_index(const struct engine *engine, const struct engine_provider *provider);
+
+/* Fills what every request has in common. Takes the wire request's memory. */
+void task_fill_request(const struct engine *engine, const struct engine_provider *provider,
+                       struct wire_request *wire, struct http_request *request);
+
+/* Lets the task go; the store keeps the job. */
+void task_drop(struct task *task);
+
+/* ask.c */
+void ask_forget_all(struct engine *engine); /* after http is closed */
+
+/* describe.c: what an event changed, as a JSON object in fresh memory. */
+char *task_describe(const struct job *job);
+
+/* submit.c */
+void submit_schedule(struct engine *engine); /* picks as many as may start */
+void submit_start(struct task *task);        /* the job is durably `submitting` */
+void submit_tell_cancel(struct engine *engine, const struct job *job);
+void submit_forget_tellings(struct engine *engine); /* after http is closed */
+
+/* poll.c */
+void poll_arm(struct task *task, int64_t wait_ms);
+int64_t poll_next_wait(const struct task *task);
+void poll_start(struct task *task);
+void poll_drop(struct task *task); /* what is left of a poll that was stopped */
+
+/* inbox.c: an answer that may hold videos, on its way to a document and to files. */
+struct inbox *inbox_new(struct task *task);
+void inbox_free(struct inbox *inbox, bool remove); /* takes NULL */
+enum http_flow inbox_take(struct inbox *inbox, const char *data, size_t length);
+struct buf *inbox_document(struct inbox *inbox);
+bool inbox_is_empty(const struct inbox *inbox);
+/* The sink of a run, given away; NULL if there is none or it is damaged. */
+struct sink *inbox_claim(struct inbox *inbox, int index);
+
+/* fetch.c */
+void fetch_start(struct task *task);
+void fetch_drop(struct task *task, bool remove);
+void fetch_wake(struct task *task);
+/* The results of a poll's answer came inside it; their sinks are given. */
+void fetch_take_inline(struct task *task, struct sink **sinks, size_t count);
+/* Relative name of a result's file: "<uid>/<id>.mp4". Fresh memory. */
+char *fetch_name(const struct job *job, size_t index);
+
+#endif
