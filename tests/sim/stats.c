@@ -1,0 +1,149 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/jsonw.h"
+#include "tests/sim/reply.h"
+#include "tests/sim/sim.h"
+
+#define LIST_BYTES_MAX ((size_t)2 << 30)
+
+static void write_keys(struct jsonw *w, const struct stats *stats)
+{
+    jsonw_name(w, "keys");
+    jsonw_object(w);
+    jsonw_member_uint(w, "header_ok", stats->key_header_ok);
+    jsonw_member_uint(w, "in_url", stats->key_in_url);
+    jsonw_member_uint(w, "missing", stats->key_missing);
+    jsonw_member_uint(w, "wrong", stats->key_wrong);
+    jsonw_member_uint(w, "foreign", stats->key_foreign);
+    jsonw_object_end(w);
+}
+
+static void write_counters(struct jsonw *w, const struct sim *sim)
+{
+    const struct stats *stats = &sim->stats;
+    const struct {
+        const char *name;
+        uint64_t value;
+    } counters[] = {
+        {"submissions", stats->submissions},
+        {"accepted", stats->accepted},
+        {"refused", stats->refused},
+        {"duplicates", sim->operations.duplicates},
+        {"polls", stats->polls},
+        {"polls_after_end", stats->polls_after_end},
+        {"files", stats->files},
+        {"downloads", stats->downloads},
+        {"downloads_complete", stats->downloads_complete},
+        {"bytes_sent", stats->bytes_sent},
+        {"cancels", stats->cancels},
+        {"requests", stats->requests},
+        {"foreign_requests", stats->foreign_requests},
+        {"running", sim->operations.running},
+        {"max_running", sim->operations.max_running},
+        {"port", sim->options.port},
+        {"foreign_port", sim->options.foreign_port},
+    };
+    for (size_t i = 0; i < sizeof(counters) / sizeof(*counters); i++) {
+        jsonw_member_uint(w, counters[i].name, counters[i].value);
+    }
+}
+
+static void write_files(struct jsonw *w, const struct operation *operation)
+{
+    jsonw_name(w, "files");
+    jsonw_array(w);
+    for (unsigned i = 0; i < operation->samples; i++) {
+        jsonw_string(w, operation->files[i].id);
+    }
+    jsonw_array_end(w);
+}
+
+static void write_operation(struct jsonw *w, const struct operation *operation)
+{
+    bool predict = operation->dialect == DIALECT_PREDICT;
+    jsonw_object(w);
+    jsonw_member_string(w, "name", operation->name);
+    jsonw_member_string(w, "prompt", operation->prompt);
+    jsonw_member_string(w, "model", operation->model);
+    jsonw_member_string(w, "dialect", predict ? "predict" : "interactions");
+    if (operation->body) {
+        jsonw_name(w, "body");
+        jsonw_string_n(w, operation->body, operation->body_length);
+    }
+    jsonw_member_uint(w, "body_bytes", operation->body_length);
+    jsonw_member_int(w, "submitted_at", operation->submitted_at);
+    if (operation->ended) {
+        jsonw_member_int(w, "finished_at", operation->finished_at);
+    }
+    jsonw_member_uint(w, "polls", operation->polls);
+    if (operation->first_poll_at) {
+        jsonw_member_int(w, "first_poll_after_ms",
+                         operation->first_poll_at - operation->submitted_at);
+    }
+    jsonw_member_uint(w, "downloads", operation->downloads);
+    jsonw_member_bool(w, "cancelled", operation->cancelled);
+    jsonw_member_bool(w, "deleted", operation->deleted);
+    write_files(w, operation);
+    jsonw_object_end(w);
+}
+
+static const char *argument(const struct exchange *exchange, const char *name)
+{
+    return MHD_lookup_connection_value(exchange->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+void stats_serve(struct exchange *exchange)
+{
+    const struct sim *sim = exchange->sim;
+    struct buf json;
+    struct jsonw w;
+    buf_init(&json, REPLY_BYTES_MAX);
+    jsonw_init(&w, &json);
+    jsonw_object(&w);
+    jsonw_member_string(&w, "simulator", SIM_NAME);
+    write_counters(&w, sim);
+    jsonw_name(&w, "connections");
+    jsonw_object(&w);
+    jsonw_member_uint(&w, "total", sim->stats.connections);
+    jsonw_member_uint(&w, "now", sim->stats.connections_now);
+    jsonw_object_end(&w);
+    write_keys(&w, &sim->stats);
+    jsonw_object_end(&w);
+    reply_json(&exchange->reply, 200, &json);
+}
+
+void stats_serve_operations(struct exchange *exchange)
+{
+    const struct operations *operations = &exchange->sim->operations;
+    const char *prompt = argument(exchange, "prompt");
+    const char *limit = argument(exchange, "limit");
+    size_t left = limit ? strtoul(limit, NULL, 10) : SIZE_MAX;
+    struct buf json;
+    struct jsonw w;
+    buf_init(&json, LIST_BYTES_MAX);
+    jsonw_init(&w, &json);
+    jsonw_array(&w);
+    for (size_t i = 0; i < operations->count && left > 0; i++) {
+        if (!prompt || strstr(operations->all[i]->prompt, prompt)) {
+            write_operation(&w, operations->all[i]);
+            left--;
+        }
+    }
+    jsonw_array_end(&w);
+    if (json.failed) {
+        buf_free(&json);
+        reply_error(exchange, 500, NULL, "veosim: too much to show; give a limit");
+        return;
+    }
+    reply_json(&exchange->reply, 200, &json);
+}
+
+void stats_serve_reset(struct exchange *exchange)
+{
+    struct sim *sim = exchange->sim;
+    uint64_t now = sim->stats.connections_now;
+    operations_reset(&sim->operations);
+    sim->stats = (struct stats){.connections = now, .connections_now = now};
+    reply_text(&exchange->reply, 200, "application/json; charset=UTF-8", "{}\n");
+}
