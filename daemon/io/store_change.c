@@ -335,7 +335,7 @@ static int update_row(struct store_changes *changes, int64_t number, const struc
 static int update(struct store_changes *changes, struct store_write *write)
 {
     const struct job *job = write->jobs[0];
-    bool indexed;
+    bool indexed = false;
     int64_t number = look_up(changes, job, &indexed);
     if (number < 0)
         return (int)number;

@@ -97,6 +97,7 @@ int store_list_prepare(sqlite3 *db, const struct store_filter *filter, sqlite3_s
         status = bind_values(&query, *ret);
     if (status == SQLITE_OK)
         return 0;
+    status = sql_errno(status);
     sqlite3_finalize(*ret);
-    return sql_errno(db, status);
+    return status;
 }

@@ -24,13 +24,13 @@ void sql_finalize(sqlite3_stmt **statements, size_t count)
         sqlite3_finalize(statements[i]);
 }
 
-static int io_errno(sqlite3 *db)
+/* From errno, as sqlite3_system_errno says nothing of a COMMIT. EFBIG is a limit on files' size. */
+static int io_errno(void)
 {
-    int number = sqlite3_system_errno(db);
-    return number == ENOSPC || number == EDQUOT || number == EFBIG ? -ENOSPC : -EIO;
+    return errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? -ENOSPC : -EIO;
 }
 
-int sql_errno(sqlite3 *db, int status)
+int sql_errno(int status)
 {
     switch (status & 0xff) {
     case SQLITE_OK:
@@ -54,7 +54,7 @@ int sql_errno(sqlite3 *db, int status)
     case SQLITE_MISMATCH:
         return -EINVAL;
     default:
-        return io_errno(db);
+        return io_errno();
     }
 }
 
@@ -86,14 +86,14 @@ void sql_bind_text(struct sql_call *call, const char *text)
 
 int sql_next(struct sql_call *call)
 {
-    sqlite3 *db = sqlite3_db_handle(call->statement);
+    errno = 0;
     if (call->status == SQLITE_OK) {
         int status = sqlite3_step(call->statement);
         if (status == SQLITE_ROW)
             return 1;
         call->status = status;
     }
-    int status = sql_errno(db, call->status);
+    int status = sql_errno(call->status);
     sql_end(call);
     return status;
 }

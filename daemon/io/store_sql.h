@@ -15,8 +15,9 @@ int sql_prepare(sqlite3 *db, const char *const *texts, size_t count, sqlite3_stm
                 struct error *error);
 void sql_finalize(sqlite3_stmt **statements, size_t count);
 
-/* The negative errno of a result code: -ENOSPC, -EIO, -EROFS, -EINVAL (a constraint), … */
-int sql_errno(sqlite3 *db, int status);
+/* The negative errno of a result code: -ENOSPC, -EIO, -EROFS, -EINVAL (a constraint), … To be
+ * called right after what yielded it. */
+int sql_errno(int status);
 
 /* One use of a statement: its parameters are bound in order, then sql_run, or sql_next until it
  * gives no row; sql_end before that is over. */
