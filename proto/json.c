@@ -53,8 +53,9 @@ static void copy_tokens(struct json *doc, const jsmntok_t *tokens, unsigned coun
         [JSMN_PRIMITIVE] = JSON_NONE,
     };
     doc->tokens = mem_alloc(count * sizeof(*doc->tokens));
-    doc->count = (int)count;
-    for (unsigned i = 0; i < count; i++) {
+    /* jsmn may have stopped with a last token allocated that has only a start of -1. */
+    for (unsigned i = 0; i < count && tokens[i].start >= 0; i++) {
+        doc->count++;
         doc->tokens[i].type = types[tokens[i].type];
         doc->tokens[i].start = tokens[i].start;
         doc->tokens[i].end = tokens[i].end;
