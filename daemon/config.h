@@ -1,0 +1,77 @@
+/* veod.conf: every key from one table, with its type, default and range. */
+#ifndef VEO_CONFIG_H
+#define VEO_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "proto/error.h"
+
+#define CONFIG_PROVIDERS_MAX 32
+#define CONFIG_GLOBS_MAX     64
+
+struct config_provider {
+    char *name;
+    char *dialect;
+    char *base_url;
+    char *api_version;
+    char *models; /* globs, split by spaces or commas */
+    char *credential;
+    char *credential_file;
+    char *globs[CONFIG_GLOBS_MAX + 1]; /* `models` taken apart; NULL-terminated */
+};
+
+/* Strings are owned. */
+struct config {
+    char *socket;
+    char *socket_group;
+    int64_t socket_mode;
+    char *admin_group;
+    char *state_directory;
+    char *output_directory;
+    char *default_model;
+    char *log_level;
+
+    int64_t in_flight;
+    int64_t jobs;
+    int64_t clients;
+    int64_t client_commands;
+    int64_t client_output;
+    int64_t client_stall;
+    int64_t result_bytes;
+    int64_t reply_bytes;
+    int64_t deadline;
+
+    int64_t poll_min;
+    int64_t poll_max;
+
+    int64_t calls;
+    int64_t transfers;
+    int64_t connect_timeout;
+    int64_t stall_timeout;
+    int64_t answer_timeout;
+    char *ca_file;
+
+    int64_t max_attempts;
+    int64_t base_delay;
+    int64_t max_delay;
+    int64_t connect_for;
+    char *on_uncertain;
+
+    struct config_provider providers[CONFIG_PROVIDERS_MAX];
+    size_t provider_count;
+    bool provider_is_default; /* none was configured */
+};
+
+/* Reads the defaults, then `path` (may be missing if it is the built-in one), then PATH.d/NAME.conf
+ * in order of name, then the `overrides` ("section.key=value"; a provider's: "provider
+ * NAME.key=value"). -1 with `error`: file, line, what was wrong and what was expected. */
+int config_load(const char *path, bool may_be_missing, char *const *overrides, struct config *ret,
+                struct error *error);
+void config_free(struct config *config);
+
+/* As veod.conf, with all defaults. */
+void config_print(const struct config *config, FILE *to);
+
+#endif
