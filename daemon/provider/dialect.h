@@ -50,9 +50,9 @@ void outcome_set_unreadable(struct outcome *outcome, const struct wire_reply *re
 /* The document of a 2xx, which is an object; NULL with the outcome set to UNREADABLE. */
 struct json *outcome_open(struct outcome *outcome, const struct wire_reply *reply);
 
-/* A result at `uri`, or else the inline run that the string `data` stands for. False if neither
- * is usable, or if there are too many. */
-bool outcome_add_result(struct outcome *outcome, struct json_value uri, struct json_value data,
+/* A result at `uri`, or else the inline run that the string `data` stands for. Nothing is added if
+ * neither is usable, if it is there already, or if there are too many. */
+void outcome_add_result(struct outcome *outcome, struct json_value uri, struct json_value data,
                         struct json_value mime_type);
 
 /* Fills code, message, retryable and retry_after_ms from an error object of any shape, or a bare

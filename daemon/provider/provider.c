@@ -270,36 +270,45 @@ static char *sound_mime_type(struct json_value value)
     return NULL;
 }
 
-static bool has_uri(const struct outcome *outcome, const char *uri)
+static bool has_result(const struct outcome *outcome, const char *uri, int run)
 {
-    for (size_t i = 0; i < outcome->result_count; i++)
-        if (outcome->results[i].uri && strcmp(outcome->results[i].uri, uri) == 0)
+    for (size_t i = 0; i < outcome->result_count; i++) {
+        const struct outcome_result *result = &outcome->results[i];
+        if (uri ? result->uri && strcmp(result->uri, uri) == 0 : result->inline_index == run)
             return true;
+    }
     return false;
 }
 
-bool outcome_add_result(struct outcome *outcome, struct json_value uri, struct json_value data,
+static char *read_uri(struct json_value value)
+{
+    char *text = json_strdup(value, NULL);
+    char *uri = text ? printable_uri(text) : NULL;
+    free(text);
+    return uri;
+}
+
+/* The run that a placeholder stands for; -1 if it is none. */
+static int read_placeholder(struct json_value value)
+{
+    char *text = json_strdup(value, NULL);
+    int run = text ? inline_index(text) : -1;
+    free(text);
+    return run;
+}
+
+void outcome_add_result(struct outcome *outcome, struct json_value uri, struct json_value data,
                         struct json_value mime_type)
 {
-    if (outcome->result_count == OUTCOME_RESULTS_MAX)
-        return false;
-    char *text = json_strdup(uri, NULL);
-    char *address = text ? printable_uri(text) : NULL;
-    free(text);
-    int run = -1;
-    if (!address) {
-        text = json_strdup(data, NULL);
-        run = text ? inline_index(text) : -1;
-        free(text);
-        if (run < 0)
-            return false;
-    } else if (has_uri(outcome, address)) {
+    char *address = read_uri(uri);
+    int run = address ? -1 : read_placeholder(data);
+    if (outcome->result_count == OUTCOME_RESULTS_MAX || (!address && run < 0) ||
+        has_result(outcome, address, run)) {
         free(address);
-        return true;
+        return;
     }
     outcome->results =
         mem_resize(outcome->results, outcome->result_count + 1, sizeof(*outcome->results));
     outcome->results[outcome->result_count++] = (struct outcome_result){
         .uri = address, .inline_index = run, .mime_type = sound_mime_type(mime_type)};
-    return true;
 }
