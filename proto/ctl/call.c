@@ -20,9 +20,9 @@ int call_error_status(const struct answer *answer)
 {
     size_t length = 0;
     char *code = json_strdup(json_get(answer->value, "code"), &length);
-    int status = exit_of_error(code ? error_code_from_name(code, length) : ERROR_NONE);
+    enum exit_status status = exit_of_error(code ? error_code_from_name(code, length) : ERROR_NONE);
     free(code);
-    return status;
+    return (int)status;
 }
 
 int call_refused(struct ctl *ctl, const struct answer *answer)

@@ -177,7 +177,8 @@ void commands_print_help(void)
 
 void commands_print_help_of(const struct ctl_command *command)
 {
-    printf("Usage: veoctl %s %s\n\nTo %s.\n", command->name, command->syntax, command->summary);
+    printf("Usage: veoctl %s %s\n\n%s: %s.\n", command->name, command->syntax, command->name,
+           command->summary);
     if (command->more)
         printf("\n%s\n", command->more);
     puts("\nOptions:");

@@ -82,6 +82,12 @@ static void add_group_hint(char *text, size_t size, const char *path)
         snprintf(text, size, "; %s is open to its owner only", what);
 }
 
+static bool is_socket(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISSOCK(info.st_mode);
+}
+
 static enum connection_result explain_connect(struct connection *connection, int error)
 {
     char hint[128] = "";
@@ -89,8 +95,9 @@ static enum connection_result explain_connect(struct connection *connection, int
     if (error == ENOENT)
         why = "no such file: veod isn't running, or listens elsewhere";
     else if (error == ECONNREFUSED)
-        why = "nobody listens there: veod isn't running";
-    else if (error == ENOTSOCK || error == EPROTOTYPE)
+        why = is_socket(connection->path) ? "nobody listens there: veod isn't running"
+                                          : "that is not a socket";
+    else if (error == EPROTOTYPE)
         why = "that is not a stream socket";
     else if (error == EACCES || error == EPERM) {
         why = "permission denied";

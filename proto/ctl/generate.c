@@ -148,7 +148,7 @@ static void join_words(struct buf *text, char **words, size_t count)
 
 static int check_prompt(struct generate *g, const struct buf *prompt)
 {
-    if (prompt->failed) {
+    if (prompt->failed || prompt->length > LIMIT_PROMPT) {
         ctl_complain(g->ctl, "the prompt has more than %d bytes", LIMIT_PROMPT);
         return EXIT_REFUSED;
     }
@@ -165,7 +165,7 @@ static int take_prompt(struct generate *g, char **words, size_t count)
     struct buf prompt;
     if (count == 0)
         return ctl_usage(g->ctl, "the prompt is missing");
-    buf_init(&prompt, LIMIT_PROMPT);
+    buf_init(&prompt, LIMIT_PROMPT + strlen("\r\n"));
     if (count == 1 && strcmp(words[0], "-") == 0)
         read_prompt(&prompt);
     else

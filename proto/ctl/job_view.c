@@ -75,7 +75,7 @@ int job_exit_status(struct json_value ok)
 {
     enum exit_status status = EXIT_ALL_DONE;
     job_each(ok, add_status, &status);
-    return status;
+    return (int)status;
 }
 
 bool job_is_settled(const char *state)

@@ -153,7 +153,7 @@ static void add_bar(struct buf *line, const struct entry *entry)
     if (elapsed < entry->expected_ms) {
         int64_t ms = entry->expected_ms - elapsed;
         units_format_duration(ms - ms % 1000, left);
-        buf_addf(line, ", about %s left", left);
+        buf_addf(line, ", ~%s left", left);
     }
 }
 
@@ -166,7 +166,7 @@ static void draw_entry(struct progress *progress, const struct entry *entry)
     units_format_duration(ms - ms % 1000, elapsed);
     buf_init(&line, LIMIT_REPLY_LINE);
     buf_init(&cut, LIMIT_REPLY_LINE);
-    buf_addf(&line, "%s  %-10s  %6s", entry->id, entry->state, elapsed);
+    buf_addf(&line, "%s  %-10s %6s", entry->id, entry->state, elapsed);
     add_bar(&line, entry);
     if (*entry->reason)
         buf_addf(&line, "  %s", entry->reason);
