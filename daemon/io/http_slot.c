@@ -73,7 +73,10 @@ static void fill_head(struct http_slot *slot)
 static size_t on_header(char *line, size_t size, size_t length, void *arg)
 {
     struct http_slot *slot = arg;
-    (void)line;
+    if (line[0] == '\r' || line[0] == '\n')
+        slot->head_ended = true;
+    else if (size * length > 5 && memcmp(line, "HTTP/", 5) == 0)
+        slot->head_ended = false;
     slot->progress_at = uv_now(slot->loop->uv);
     slot->head_bytes += size * length;
     slot->head_too_large = slot->head_bytes > HEAD_MAX;
@@ -375,7 +378,8 @@ static enum http_end how_it_ended(const struct http_slot *slot, CURLcode code)
         return HTTP_TOO_LARGE;
     if (!slot->dispatched)
         return HTTP_NOT_SENT;
-    return code == CURLE_OK ? HTTP_ANSWERED : HTTP_NO_ANSWER;
+    /* libcurl is content with a header that was cut short. */
+    return code == CURLE_OK && slot->head_ended ? HTTP_ANSWERED : HTTP_NO_ANSWER;
 }
 
 static void give_reason(struct http_slot *slot, CURLcode code)
@@ -395,6 +399,8 @@ static void give_reason(struct http_slot *slot, CURLcode code)
         snprintf(slot->reason, size, "the answer's header is longer than %d bytes", HEAD_MAX);
     else if (slot->stalled)
         snprintf(slot->reason, size, "no progress for %" PRId64 " ms", slot->request.stall_ms);
+    else if (code == CURLE_OK)
+        snprintf(slot->reason, size, "the answer ended within its header");
     else if (slot->reason[0] == '\0')
         snprintf(slot->reason, size, "%s", curl_easy_strerror(code));
 }

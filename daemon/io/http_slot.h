@@ -42,6 +42,7 @@ struct http_slot {
 
     uint64_t progress_at; /* uv_now() */
     size_t head_bytes;
+    bool head_ended; /* its empty line was there */
     bool head_known;
     struct buf body;
     struct http_reply reply;
