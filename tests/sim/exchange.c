@@ -57,7 +57,7 @@ static void suspend_for(struct exchange *exchange, int64_t ms)
 {
     struct sim *sim = exchange->sim;
     suspend(exchange, &sim->stalled);
-    timer_set(&sim->timers, &exchange->timer, timer_now_ms() + ms, on_timer);
+    timer_set(&sim->timers, &exchange->timer, timer_now_ms() + ms + 1, on_timer);
 }
 
 static void log_answer(const struct exchange *exchange)

@@ -185,7 +185,7 @@ struct operation *operation_start(struct operations *operations, const struct op
     if (++operations->running > operations->max_running) {
         operations->max_running = operations->running;
     }
-    timer_set(operations->timers, &operation->timer, timer_now_ms() + plan->latency_ms, on_end);
+    timer_set(operations->timers, &operation->timer, timer_now_ms() + plan->latency_ms + 1, on_end);
     return operation;
 }
 

@@ -18,7 +18,7 @@ struct timers {
     size_t capacity;
 };
 
-int64_t timer_now_ms(void); /* monotonic */
+int64_t timer_now_ms(void); /* monotonic, rounded down: add 1 to what must not end early */
 
 void timers_free(struct timers *timers);
 
