@@ -103,7 +103,6 @@ static enum line_event skip_rest(struct line_reader *reader, const char **data, 
         return LINE_MORE;
     reader->state = LINE_COLLECTING;
     ret->length = (size_t)reader->skipped;
-    reader->skipped = 0;
     return LINE_TOO_LONG;
 }
 

@@ -37,6 +37,7 @@ static void good_lines_are_taken_apart(void **state)
         {"LIST", "", VERB_LIST, "", false},
         {"GET 01JD {x", "", VERB_GET, "01JD {x", false},
         {"GET HTTP/1.1", "", VERB_GET, "HTTP/1.1", false},
+        {"GET / HTTP/1.1 x", "", VERB_GET, "/ HTTP/1.1 x", false},
         {"GENERATE draw HTTP/1.1", "", VERB_GENERATE, "draw HTTP/1.1", false},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {

@@ -386,8 +386,9 @@ static void members_are_found_by_name_and_path(void **state)
     assert_int_equal(number, 4);
     assert_int_equal(json_type(json_get(root, "n")), JSON_NULL);
     static const char *const absent[] = {
-        "x.y",    "z",       "a.c",  "a.b.3",           "a.b.x", "a.b.-1", "a.b.1.c.d",
-        "a.b.1.", "a.b.0.0", "a..b", "a.b.99999999999", "a.b.",  "A",      "n.x",
+        "x.y",       "z",      "a.c",     "a.b.3", "a.b.x",           "a.b.-1",
+        "a.b.1.c.d", "a.b.1.", "a.b.0.0", "a..b",  "a.b.99999999999", "a.b.18446744073709551616",
+        "a.b.",      "A",      "n.x",
     };
     for (size_t i = 0; i < COUNT(absent); i++)
         assert_int_equal(json_type(json_path(root, absent[i])), JSON_NONE);
