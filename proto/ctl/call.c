@@ -16,6 +16,11 @@ int call_failed(struct ctl *ctl, const struct connection *connection, enum conne
     return result == CONNECTION_BROKEN ? EXIT_NO_DAEMON : EXIT_PROTOCOL;
 }
 
+bool call_is_leaving(const struct answer *answer)
+{
+    return answer->word == REPLY_ERR && json_equals(json_get(answer->value, "code"), "draining");
+}
+
 int call_error_status(const struct answer *answer)
 {
     size_t length = 0;

@@ -33,6 +33,9 @@ int call_run(struct ctl *ctl, struct connection *connection, const struct call *
 int call_run_again(struct ctl *ctl, struct connection *connection, const struct call *call,
                    struct answer *ret);
 
+/* True for the ERR of a daemon that ends: it may come back. */
+bool call_is_leaving(const struct answer *answer);
+
 /* The status for an ERR. */
 int call_error_status(const struct answer *err);
 

@@ -84,7 +84,7 @@ static int wait_for_end(struct generate *g, struct connection *connection, const
     char *ids[] = {(char *)id};
     struct answer answer;
     struct wait wait = {
-        .ids = ids, .count = 1, .timeout_ms = g->ctl->timeout_ms, .reconnect_ms = g->reconnect_ms};
+        .ids = ids, .count = 1, .timeout_ms = g->wait_ms, .reconnect_ms = g->reconnect_ms};
     int status = wait_for_jobs(g->ctl, connection, &wait, &answer);
     return status == EXIT_ALL_DONE ? show_end(g, connection, id, &answer) : status;
 }

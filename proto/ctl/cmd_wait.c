@@ -12,16 +12,15 @@ static void show(struct ctl *ctl, const struct answer *answer, int status)
 }
 
 static int wait_for(struct ctl *ctl, struct connection *connection, char **words, size_t count,
-                    int64_t reconnect_ms)
+                    const struct wait *limits)
 {
     struct selection selection;
     struct answer answer;
     int status = select_full(ctl, connection, words, count, &selection);
     if (status == EXIT_ALL_DONE) {
-        struct wait wait = {.ids = selection.ids,
-                            .count = selection.count,
-                            .timeout_ms = ctl->timeout_ms,
-                            .reconnect_ms = reconnect_ms};
+        struct wait wait = *limits;
+        wait.ids = selection.ids;
+        wait.count = selection.count;
         status = wait_for_jobs(ctl, connection, &wait, &answer);
         if (status == EXIT_ALL_DONE) {
             status = wait_exit_status(&answer);
@@ -35,20 +34,20 @@ static int wait_for(struct ctl *ctl, struct connection *connection, char **words
 int cmd_wait(struct ctl *ctl, struct args *args)
 {
     struct connection connection;
-    int64_t reconnect_ms = RECONNECT_DEFAULT_MS;
+    struct wait limits = {.reconnect_ms = RECONNECT_DEFAULT_MS};
     size_t count;
     for (enum option_id option; (option = args_next(args)) != OPTION_END;) {
-        if (option == OPTION_BAD || args_duration(args, "reconnect", &reconnect_ms) < 0)
+        if (option == OPTION_BAD || args_duration(args, "reconnect", &limits.reconnect_ms) < 0)
             return EXIT_USAGE;
     }
     char **words = args_words(args, &count);
+    limits.timeout_ms = ctl_take_timeout(ctl);
     int status = select_check(ctl, count);
-    if (status == EXIT_ALL_DONE)
-        status = call_open(ctl, &connection);
-    else
+    if (status != EXIT_ALL_DONE)
         return status;
+    status = call_open(ctl, &connection);
     if (status == EXIT_ALL_DONE)
-        status = wait_for(ctl, &connection, words, count, reconnect_ms);
+        status = wait_for(ctl, &connection, words, count, &limits);
     connection_close(&connection);
     return status;
 }

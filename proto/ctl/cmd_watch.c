@@ -118,6 +118,8 @@ static int watch(struct watching *watching)
     for (;;) {
         if (result == CONNECTION_OK)
             result = connection_read(&watching->connection, &answer, CLOCK_NEVER);
+        if (result == CONNECTION_OK && call_is_leaving(&answer))
+            result = CONNECTION_BROKEN;
         if (result == CONNECTION_OK && answer.word == REPLY_ERR)
             return call_refused(watching->ctl, &answer);
         if (result == CONNECTION_OK && answer.word == REPLY_EVENT)

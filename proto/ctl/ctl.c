@@ -40,6 +40,13 @@ int64_t ctl_reply_timeout(const struct ctl *ctl)
     return ctl->timeout_ms < 0 ? REPLY_TIMEOUT_MS : ctl->timeout_ms;
 }
 
+int64_t ctl_take_timeout(struct ctl *ctl)
+{
+    int64_t timeout_ms = ctl->timeout_ms;
+    ctl->timeout_ms = -1;
+    return timeout_ms;
+}
+
 size_t ctl_columns(const struct stream *stream)
 {
     struct winsize size;

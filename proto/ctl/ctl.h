@@ -38,6 +38,9 @@ void ctl_init(struct ctl *ctl);
 /* How long to wait for an answer that comes at once. */
 int64_t ctl_reply_timeout(const struct ctl *ctl);
 
+/* Takes --timeout for the jobs instead: the daemon's answers have their usual time again. */
+int64_t ctl_take_timeout(struct ctl *ctl);
+
 /* Columns of standard output or standard error; 80 if it doesn't say. */
 size_t ctl_columns(const struct stream *stream);
 

@@ -83,7 +83,9 @@ int fetch_check(struct ctl *ctl, const char *output, const char *id, size_t file
     }
     char *target = fetch_target(output, id ? id : "x", file);
     bool name_known = id || (output && !is_folder(output));
-    if (name_known && !overwrite && lstat(target, &info) == 0)
+    if (name_known && stat(target, &info) == 0 && !S_ISREG(info.st_mode))
+        status = ctl_usage(ctl, "--output: %s is no regular file", target);
+    else if (name_known && !overwrite && lstat(target, &info) == 0)
         status = ctl_usage(ctl, "--output: %s exists; --overwrite replaces it", target);
     if (status == EXIT_ALL_DONE)
         status = check_folder(ctl, target);

@@ -222,6 +222,8 @@ int generate_parse(struct generate *g, struct ctl *ctl, struct args *args)
         if (option == OPTION_BAD || take_option(g, args, option) < 0)
             return EXIT_USAGE;
     }
+    if (g->waits)
+        g->wait_ms = ctl_take_timeout(ctl);
     char **words = args_words(args, &count);
     int status = take_prompt(g, words, count);
     if (status == EXIT_ALL_DONE && !g->key && !g->dry_run) {

@@ -18,6 +18,7 @@ struct generate {
     const char *output; /* NULL: the video stays with the daemon */
     int64_t count;      /* results asked for */
     int64_t reconnect_ms;
+    int64_t wait_ms; /* how long to wait for the end; below 0: for ever */
     bool waits;
     bool dry_run;
     bool overwrite;

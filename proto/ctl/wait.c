@@ -107,12 +107,6 @@ static bool take_answer(struct waiting *waiting, const struct answer *answer)
            (answer->word == REPLY_ERR && !*answer->tag);
 }
 
-/* A daemon on its way out may say so instead of just going. */
-static bool is_leaving(const struct answer *answer)
-{
-    return answer->word == REPLY_ERR && json_equals(json_get(answer->value, "code"), "draining");
-}
-
 static int64_t read_deadline(const struct waiting *waiting)
 {
     int64_t last = waiting->deadline;
@@ -137,7 +131,7 @@ static enum connection_result read_to_end(struct waiting *waiting, struct answer
         if (result == CONNECTION_OK)
             result = connection_read(waiting->connection, ret, read_deadline(waiting));
         if (result == CONNECTION_OK && take_answer(waiting, ret)) {
-            if (!is_leaving(ret))
+            if (!call_is_leaving(ret))
                 return result;
             result = CONNECTION_BROKEN;
         }

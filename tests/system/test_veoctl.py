@@ -763,6 +763,14 @@ def test_wait_timed_out(daemon, veoctl, state, status):
     assert daemon.sent("WAIT")[0].object["timeout_seconds"] == 2
 
 
+def test_wait_with_no_time_looks_once(daemon, veoctl):
+    lists(daemon, [job()])
+    daemon.on("WAIT", lambda c: c.ok({"jobs": [job(state="running")], "timed_out": True}))
+    result = veoctl("wait", "--timeout", "0", "last")
+    assert (result.status, result.out) == (5, f"{ID} running\n")
+    assert daemon.sent("WAIT")[0].object["timeout_seconds"] == 0
+
+
 def test_wait_shows_paths_and_reasons(daemon, veoctl):
     waits_with(daemon, [done(), job(ID2, "failed", error={"code": "c", "message": "bad\x1b[2J"})])
     result = veoctl("wait", ID, ID2)
@@ -902,7 +910,7 @@ def test_progress_shows_the_estimate(daemon):
     daemon.on("STATUS", status)
     code, text = on_terminal(daemon, "wait", ID)
     assert code == 0
-    assert re.search(rf"{ID}  running +\S+  \[#{5,9}-+\]  \d\d%, ~\d+s left", plain(text))
+    assert re.search(rf"{ID}  running +\S+  \[#{{5,9}}-+\]  \d\d%, ~\d+s left", plain(text))
     assert "\x1b[1A" in text and "\x1b[36m" in text
     assert plain(text).rstrip().endswith(f"{ID} done /var/lib/veod/videos/0/{ID}.mp4")
 
@@ -1185,6 +1193,12 @@ def test_watch_misses_nothing_before_the_first_event(daemon):
     assert daemon.sent("WATCH")[1].object["from"] in (7, 8)
 
 
+def test_watch_survives_a_daemon_that_says_it_leaves(daemon):
+    daemon.on("WATCH", lambda c: c.err("draining"), lambda c: c.event(event(1)))
+    lines, _ = watch(daemon, 1, "watch")
+    assert lines[0].startswith("1\t")
+
+
 def test_watch_refused(daemon, veoctl):
     daemon.on("WATCH", lambda c: c.err("invalid-argument", "no such state", field="state"))
     assert veoctl("watch", "--state", "x").status == 2
@@ -1228,6 +1242,14 @@ def test_get_refuses_to_overwrite(daemon, veoctl, tmp_path):
     assert daemon.sent("GET") == []
     assert veoctl("get", ID, "--overwrite", "-o", tmp_path / "x").status == 0
     assert (tmp_path / "x").read_bytes() == VIDEO
+
+
+def test_get_never_replaces_a_device(daemon, veoctl, tmp_path):
+    serves(daemon)
+    os.mkfifo(tmp_path / "fifo")
+    result = veoctl("get", ID, "--overwrite", "-o", tmp_path / "fifo")
+    assert result.status == 2 and "fifo is no regular file" in result.err
+    assert stat.S_ISFIFO((tmp_path / "fifo").stat().st_mode)
 
 
 def test_get_goes_on_where_it_broke(daemon, veoctl, tmp_path):
