@@ -63,8 +63,13 @@ static void add_filter(struct query *query, const struct store_filter *filter)
             add_text(query, " AND value = ?", filter->label_value);
         buf_add_text(&query->sql, ")");
     }
-    if (filter->since > 0)
+    if (filter->since > 0) {
         add_int(query, " AND created_at >= ?", filter->since);
+        /* So that the search ends there instead of going through all that is older. The plus sign
+         * keeps SQLite from looking for the least id among all jobs, oldest first. */
+        add_int(query, " AND id >= (SELECT min(+id) FROM jobs WHERE created_at >= ?)",
+                filter->since);
+    }
     if (filter->until > 0)
         add_int(query, " AND created_at < ?", filter->until);
     if (filter->after)

@@ -54,7 +54,7 @@ static const char *const steps[] = {
     "  took_at INTEGER"
     ") STRICT;"
     "CREATE INDEX jobs_owner ON jobs (owner, id);"
-    "CREATE INDEX jobs_created ON jobs (created_at);"
+    "CREATE INDEX jobs_created ON jobs (created_at, id);"
     "CREATE UNIQUE INDEX jobs_key ON jobs (owner, key) WHERE key IS NOT NULL;"
     "CREATE INDEX jobs_output ON jobs (owner, output) WHERE output IS NOT NULL;"
     "CREATE INDEX jobs_operation ON jobs (operation) WHERE operation IS NOT NULL;"

@@ -29,8 +29,8 @@ static const char *const texts[STATEMENTS] = {
     [RELEASE] = "RELEASE one_write",
     [UNDO] = "ROLLBACK TO one_write",
     /* The counter is only written when events are removed: those that are there tell the rest. */
-    [LAST_EVENT] = "SELECT max(value, ifnull((SELECT max(number) FROM events), 0))"
-                   " FROM counters WHERE name = 'event'",
+    [LAST_EVENT] = ("SELECT max(value, ifnull((SELECT max(number) FROM events), 0))"
+                    " FROM counters WHERE name = 'event'"),
     [SAVE_LAST_EVENT] = "UPDATE counters SET value = ? WHERE name = 'event'",
 };
 

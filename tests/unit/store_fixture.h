@@ -44,7 +44,8 @@ static inline void fixture_open_store(struct fixture *f)
 static inline struct fixture *fixture_at(const char *dir)
 {
     struct fixture *f = mem_alloc(sizeof(*f));
-    snprintf(f->dir, sizeof(f->dir), "%s", dir);
+    MUST(strlen(dir) < sizeof(f->dir));
+    memcpy(f->dir, dir, strlen(dir) + 1);
     f->now = NOW;
     MUST(uv_loop_init(&f->loop) == 0);
     alarm(WAIT_S);
@@ -117,7 +118,7 @@ static inline struct job *make_job(struct fixture *f, uid_t owner, const char *j
 {
     static uint8_t seed;
     const struct job_policy policy = {.max_attempts = 3, .connect_for_ms = 1000};
-    uint8_t random[10] = {seed++, seed};
+    uint8_t random[10] = {++seed};
     char id[ULID_SIZE];
     ulid_next(&f->ids, ++f->now, random, id);
     struct request *request = request_load(json, strlen(json));

@@ -244,15 +244,6 @@ static void assert_reports_true(struct fixture *f, const struct outcome *outcome
         assert_int_equal(has_job(f, outcome->ids[i]), outcome->statuses[i] == '.');
 }
 
-static size_t count_jobs(struct fixture *f)
-{
-    uint64_t counts[JOB_STATE_COUNT], all = 0;
-    assert_int_equal(store_count_states(f->store, counts, NULL), 0);
-    for (int i = 0; i < JOB_STATE_COUNT; i++)
-        all += counts[i];
-    return all;
-}
-
 static void assert_ended_well(const struct outcome *outcome)
 {
     assert_true(WIFEXITED(outcome->wait_status));
@@ -291,6 +282,15 @@ static void test_failed_sync_then_crash(void **state)
 }
 
 #ifdef VEOD_FAULTS
+
+static size_t count_jobs(struct fixture *f)
+{
+    uint64_t counts[JOB_STATE_COUNT], all = 0;
+    assert_int_equal(store_count_states(f->store, counts, NULL), 0);
+    for (int i = 0; i < JOB_STATE_COUNT; i++)
+        all += counts[i];
+    return all;
+}
 
 static void test_failed_batches(void **state)
 {
