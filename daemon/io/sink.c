@@ -414,6 +414,12 @@ struct sink *sink_open(uv_loop_t *loop, const char *root, const char *name, cons
     return sink;
 }
 
+void sink_rehook(struct sink *sink, const struct sink_hooks *hooks, void *arg)
+{
+    sink->hooks = *hooks;
+    sink->arg = arg;
+}
+
 size_t sink_write(struct sink *sink, const void *data, size_t length)
 {
     if (!sink->opened || length == 0)

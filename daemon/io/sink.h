@@ -33,6 +33,9 @@ struct sink_hooks {
 struct sink *sink_open(uv_loop_t *loop, const char *root, const char *name, const char *tag,
                        bool resume, const struct sink_hooks *hooks, void *arg);
 
+/* From now on these are called, with that. */
+void sink_rehook(struct sink *sink, const struct sink_hooks *hooks, void *arg);
+
 /* Takes what there is room for and says how much; after less than `length`, wait for `drained`.
  * Holds at most SINK_BUFFER bytes twice. */
 #define SINK_BUFFER (128 * 1024)

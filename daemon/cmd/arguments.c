@@ -1,0 +1,325 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/cmd/call.h"
+#include "proto/limits.h"
+#include "proto/mem.h"
+#include "proto/units.h"
+
+int call_check_members(struct call *call, const char *const *members)
+{
+    for (struct json_iter it = json_iter(call->args); json_next(&it);) {
+        const char *const *member = members;
+        while (*member && !json_equals(it.name, *member))
+            member++;
+        if (*member)
+            continue;
+        char *name = json_strdup(it.name, NULL);
+        call_fail(call, ERROR_INVALID_ARGUMENT, name, "%s has no member \"%s\"",
+                  verb_info(call->verb)->name, name ? name : "");
+        free(name);
+        return -1;
+    }
+    return 0;
+}
+
+static int wrong(struct call *call, const char *name, const char *expected)
+{
+    size_t length;
+    const char *raw = json_raw(json_get(call->args, name), &length);
+    return call_fail(call, ERROR_INVALID_ARGUMENT, name, "%s must be %s, not %.*s", name, expected,
+                     length > 60 ? 60 : (int)length, raw);
+}
+
+int call_int(struct call *call, const char *name, int64_t min, int64_t max, int64_t *value)
+{
+    struct json_value given = json_get(call->args, name);
+    char expected[80];
+    if (json_type(given) == JSON_NONE || json_int(given, min, max, value) == 0)
+        return 0;
+    snprintf(expected, sizeof(expected), "a whole number from %lld to %lld", (long long)min,
+             (long long)max);
+    return wrong(call, name, expected);
+}
+
+int call_double(struct call *call, const char *name, double min, double max, double *value)
+{
+    struct json_value given = json_get(call->args, name);
+    char expected[80];
+    if (json_type(given) == JSON_NONE || json_double(given, min, max, value) == 0)
+        return 0;
+    snprintf(expected, sizeof(expected), "a number from %g to %g", min, max);
+    return wrong(call, name, expected);
+}
+
+int call_flag(struct call *call, const char *name, bool *value)
+{
+    struct json_value given = json_get(call->args, name);
+    if (json_type(given) == JSON_NONE || json_bool(given, value) == 0)
+        return 0;
+    return wrong(call, name, "true or false");
+}
+
+/* ---- filters ---- */
+
+const char *const filter_members[] = {"state", "model", "owner", "label", "since",
+                                      "until", "limit", "after", "from",  NULL};
+
+static int read_one_state(struct call *call, struct json_value value, struct filter *ret)
+{
+    char *name = json_strdup(value, NULL);
+    enum job_state state = name ? job_state_from_name(name) : JOB_STATE_COUNT;
+    free(name);
+    if (state == JOB_STATE_COUNT)
+        return wrong(call, "state", "the name of a state or an array of such");
+    ret->store.states |= 1u << state;
+    return 0;
+}
+
+static int read_states(struct call *call, struct filter *ret)
+{
+    struct json_value given = json_get(call->args, "state");
+    if (json_type(given) == JSON_NONE)
+        return 0;
+    if (json_type(given) != JSON_ARRAY)
+        return read_one_state(call, given, ret);
+    for (struct json_iter it = json_iter(given); json_next(&it);)
+        if (read_one_state(call, it.value, ret) < 0)
+            return -1;
+    return 0;
+}
+
+static int read_text(struct call *call, const char *name, char **ret)
+{
+    struct json_value given = json_get(call->args, name);
+    if (json_type(given) == JSON_NONE)
+        return 0;
+    *ret = json_strdup(given, NULL);
+    return *ret ? 0 : wrong(call, name, "a string");
+}
+
+static int read_time(struct call *call, const char *name, int64_t *ret)
+{
+    char *text = NULL;
+    if (read_text(call, name, &text) < 0)
+        return -1;
+    int status = text ? units_parse_time(text, ret) : 0;
+    free(text);
+    return status < 0 ? wrong(call, name, "a time such as 2026-11-22T18:00:00Z") : 0;
+}
+
+/* Others' jobs are not there for whoever is no admin. */
+static int read_owner(struct call *call, struct filter *ret)
+{
+    int64_t owner = -1;
+    if (call_int(call, "owner", 0, UINT32_MAX - 1, &owner) < 0)
+        return -1;
+    if (!call->admin && owner >= 0 && owner != call->uid)
+        return call_fail(call, ERROR_NOT_FOUND, "owner", "only an admin sees the jobs of others");
+    ret->store.owner = call->admin ? owner : call->uid;
+    return 0;
+}
+
+static void split_label(struct filter *filter)
+{
+    char *equals = filter->label ? strchr(filter->label, '=') : NULL;
+    if (equals)
+        *equals = '\0';
+    filter->store.label_name = filter->label;
+    filter->store.label_value = equals ? equals + 1 : NULL;
+}
+
+int filter_read(struct call *call, struct filter *ret)
+{
+    int64_t limit = 100;
+    *ret = (struct filter){0};
+    if (read_states(call, ret) < 0 || read_text(call, "model", &ret->model) < 0 ||
+        read_text(call, "label", &ret->label) < 0 || read_text(call, "after", &ret->after) < 0 ||
+        read_time(call, "since", &ret->store.since) < 0 ||
+        read_time(call, "until", &ret->store.until) < 0 || read_owner(call, ret) < 0 ||
+        call_int(call, "limit", 1, LIMIT_LIST, &limit) < 0) {
+        filter_free(ret);
+        return -1;
+    }
+    ret->store.limit = (size_t)limit;
+    ret->store.model = ret->model;
+    ret->store.after = ret->after;
+    split_label(ret);
+    return 0;
+}
+
+void filter_free(struct filter *filter)
+{
+    free(filter->model);
+    free(filter->label);
+    free(filter->after);
+    *filter = (struct filter){0};
+}
+
+static bool has_label(const struct request *request, const char *name, const char *value)
+{
+    for (size_t i = 0; i < request->label_count; i++)
+        if (strcmp(request->labels[i].name, name) == 0)
+            return !value || strcmp(request->labels[i].value, value) == 0;
+    return false;
+}
+
+bool filter_takes(const struct filter *filter, enum job_state state, uid_t owner,
+                  const struct request *request)
+{
+    const struct store_filter *wanted = &filter->store;
+    return (!wanted->states || (wanted->states & (1u << state))) &&
+           (wanted->owner < 0 || wanted->owner == owner) &&
+           (!wanted->model || strcmp(wanted->model, request->model) == 0) &&
+           (!wanted->label_name || has_label(request, wanted->label_name, wanted->label_value));
+}
+
+/* ---- the jobs that ids name ---- */
+
+struct resolving {
+    struct call *call;
+    resolved_fn *done;
+    void (*missing)(struct call *call, const char *name);
+    char **names;
+    size_t count;
+    size_t at;
+    struct job **jobs;
+    struct store_read read;
+};
+
+void free_jobs(struct job **jobs, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        job_free(jobs[i]);
+    free(jobs);
+}
+
+static void free_resolving(struct resolving *resolving)
+{
+    for (size_t i = 0; i < resolving->count; i++)
+        free(resolving->names[i]);
+    free(resolving->names);
+    free_jobs(resolving->jobs, resolving->count);
+    free(resolving);
+}
+
+static void go_on(struct resolving *resolving);
+
+static void not_found(struct resolving *resolving, int status)
+{
+    struct call *call = resolving->call;
+    const char *name = resolving->names[resolving->at];
+    if (status == -ENOENT && resolving->missing && resolving->count == 1)
+        resolving->missing(call, name);
+    else if (status == -ENOENT)
+        call_fail(call, ERROR_NOT_FOUND, "id", "no such job: \"%.80s\"", name);
+    else if (status == -ENOTUNIQ)
+        call_fail(call, ERROR_INVALID_ARGUMENT, "id",
+                  "\"%.80s\" begins the ids of several jobs; give more characters", name);
+    else
+        call_fail(call, ERROR_UNAVAILABLE, NULL, "the store could not be read: %s",
+                  strerror(-status));
+    free_resolving(resolving);
+}
+
+static void on_found(struct store_read *read)
+{
+    struct resolving *resolving = read->context;
+    int status = read->status;
+    if (status == 0 && read->job_count == 1) {
+        resolving->jobs[resolving->at] = read->jobs[0];
+        read->jobs[0] = NULL;
+    }
+    store_read_free(read);
+    if (!call_arrived(resolving->call))
+        free_resolving(resolving);
+    else if (status < 0)
+        not_found(resolving, status);
+    else {
+        resolving->at++;
+        go_on(resolving);
+    }
+}
+
+static void go_on(struct resolving *resolving)
+{
+    struct call *call = resolving->call;
+    for (; resolving->at < resolving->count; resolving->at++) {
+        const char *name = resolving->names[resolving->at];
+        const struct job *job = engine_job(call->commands->engine, name);
+        if (job && (call->admin || job->owner == call->uid)) {
+            resolving->jobs[resolving->at] = job_copy(job);
+            continue;
+        }
+        resolving->read = (struct store_read){
+            .kind = STORE_FIND,
+            .name = name,
+            .filter.owner = call->admin ? -1 : (int64_t)call->uid,
+            .done = on_found,
+            .context = resolving,
+        };
+        call_expect(call);
+        store_read(call->commands->store, &resolving->read);
+        return;
+    }
+    struct job **jobs = resolving->jobs;
+    size_t count = resolving->count;
+    resolving->jobs = mem_alloc((count + 1) * sizeof(*jobs));
+    resolved_fn *done = resolving->done;
+    free_resolving(resolving);
+    done(call, jobs, count);
+}
+
+static int add_name(struct resolving *resolving, struct json_value value)
+{
+    char *name = json_strdup(value, NULL);
+    if (!name || strlen(name) < ID_PREFIX_MIN || strlen(name) > 512) {
+        free(name);
+        return call_fail(resolving->call, ERROR_INVALID_ARGUMENT, "id",
+                         "an id must be a string of at least %d characters", ID_PREFIX_MIN);
+    }
+    resolving->names[resolving->count++] = name;
+    return 0;
+}
+
+static int add_names(struct resolving *resolving)
+{
+    struct call *call = resolving->call;
+    struct json_value id = json_get(call->args, "id"), ids = json_get(call->args, "ids");
+    bool has_id = json_type(id) != JSON_NONE, has_ids = json_type(ids) != JSON_NONE;
+    size_t count = has_ids ? json_size(ids) : 1;
+    if (has_id == has_ids || (has_ids && json_type(ids) != JSON_ARRAY))
+        return call_fail(call, ERROR_INVALID_ARGUMENT, "id",
+                         "%s takes an id, or \"id\", or \"ids\" with an array",
+                         verb_info(call->verb)->name);
+    if (count == 0 || count > LIMIT_IDS)
+        return call_fail(call, ERROR_INVALID_ARGUMENT, "ids", "ids must have 1 to %d elements",
+                         LIMIT_IDS);
+    resolving->names = mem_alloc(count * sizeof(char *));
+    resolving->jobs = mem_alloc((count + 1) * sizeof(struct job *));
+    if (has_id)
+        return add_name(resolving, id);
+    for (struct json_iter it = json_iter(ids); json_next(&it);)
+        if (add_name(resolving, it.value) < 0)
+            return -1;
+    return 0;
+}
+
+void call_resolve_or(struct call *call, resolved_fn *done,
+                     void (*missing)(struct call *call, const char *name))
+{
+    struct resolving *resolving = mem_alloc(sizeof(*resolving));
+    resolving->call = call;
+    resolving->done = done;
+    resolving->missing = missing;
+    if (add_names(resolving) < 0)
+        free_resolving(resolving);
+    else
+        go_on(resolving);
+}
+
+void call_resolve(struct call *call, resolved_fn *done)
+{
+    call_resolve_or(call, done, NULL);
+}

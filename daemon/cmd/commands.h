@@ -1,0 +1,27 @@
+/* The verbs: what clients send becomes calls, calls speak to the engine and the store, and their
+ * answers become lines. */
+#ifndef VEO_COMMANDS_H
+#define VEO_COMMANDS_H
+
+#include "daemon/engine/engine.h"
+#include "daemon/io/client.h"
+
+struct commands;
+
+struct commands_config {
+    const char *default_model;
+    int64_t deadline_ms; /* for requests that don't say */
+    size_t client_commands;
+    size_t output_max; /* bytes held back for a client while a GET has the line */
+};
+
+struct commands *commands_new(uv_loop_t *loop, const struct commands_config *config,
+                              struct engine *engine, struct store *store, struct http *http);
+/* After all clients are gone and the loop has run. */
+void commands_free(struct commands *commands);
+
+/* For clients_open(); the argument is the commands. */
+extern const struct clients_hooks commands_hooks;
+void commands_set_clients(struct commands *commands, const struct clients *clients);
+
+#endif

@@ -1,0 +1,241 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/cmd/call.h"
+#include "daemon/provider/provider.h"
+#include "proto/limits.h"
+#include "proto/mem.h"
+
+/* New jobs: read, check, see that no output is in the way, make durable, answer. */
+struct making {
+    struct request **requests;
+    size_t count;
+    size_t at;       /* the one whose output is being looked for */
+    uv_fs_t looking; /* for a file in the way */
+};
+
+static void free_making(struct call *call)
+{
+    struct making *making = call->state;
+    for (size_t i = 0; i < making->count; i++)
+        request_unref(making->requests[i]);
+    free(making->requests);
+    free(making);
+}
+
+static struct making *making_new(struct call *call, size_t count)
+{
+    struct making *making = mem_alloc(sizeof(*making));
+    making->requests = mem_alloc((count + 1) * sizeof(*making->requests));
+    call->state = making;
+    call->free_state = free_making;
+    return making;
+}
+
+static struct request *read_request(struct call *call, struct json_value object,
+                                    const struct provider **ret_provider, struct error *error)
+{
+    const struct request_defaults defaults = {
+        .model = call->commands->config.default_model,
+        .deadline_ms = call->commands->config.deadline_ms,
+    };
+    struct request *request = request_parse(object, &defaults, error);
+    if (!request)
+        return NULL;
+    *ret_provider = engine_choose(call->commands->engine, request, error);
+    if (*ret_provider && (*ret_provider)->dialect->check(request, error) == 0)
+        return request;
+    request_unref(request);
+    return NULL;
+}
+
+/* ---- the answers ---- */
+
+static void answer_existing(struct call *call, struct job **jobs, size_t count)
+{
+    struct jsonw *w = call_reply(call, REPLY_OK);
+    write_job(call, jobs[0], w);
+    jsonw_member_bool(w, "existing", true);
+    call_send(call);
+    free_jobs(jobs, count);
+    call_end(call);
+}
+
+static void find_existing(struct call *call, const char *id)
+{
+    json_free(call->doc);
+    free(call->text);
+    call->text = mem_format("{\"id\":\"%s\"}", id);
+    call->doc = json_parse(call->text, strlen(call->text), (struct json_limits){0}, NULL);
+    call->args = json_root(call->doc);
+    call_resolve(call, answer_existing);
+}
+
+static void on_made_one(void *arg, const struct error *error, const struct engine_new_job *jobs,
+                        size_t count)
+{
+    struct call *call = arg;
+    (void)count;
+    if (!call_arrived(call))
+        return;
+    if (error) {
+        call_error(call, error);
+    } else if (jobs[0].existing) {
+        find_existing(call, jobs[0].id);
+    } else {
+        write_job(call, engine_job(call->commands->engine, jobs[0].id), call_reply(call, REPLY_OK));
+        call_send(call);
+        call_end(call);
+    }
+}
+
+static void on_made_many(void *arg, const struct error *error, const struct engine_new_job *jobs,
+                         size_t count)
+{
+    struct call *call = arg;
+    if (!call_arrived(call))
+        return;
+    if (error) {
+        call_error(call, error);
+        return;
+    }
+    struct jsonw *w = call_reply(call, REPLY_OK);
+    jsonw_member_uint(w, "count", count);
+    jsonw_name(w, "jobs");
+    jsonw_array(w);
+    for (size_t i = 0; i < count; i++) {
+        jsonw_object(w);
+        jsonw_member_string(w, "id", jobs[i].id);
+        if (jobs[i].existing)
+            jsonw_member_bool(w, "existing", true);
+        jsonw_object_end(w);
+    }
+    jsonw_array_end(w);
+    call_send(call);
+    call_end(call);
+}
+
+static void make(struct call *call)
+{
+    struct making *making = call->state;
+    call_expect(call);
+    engine_make(call->commands->engine, call->uid, making->requests, making->count,
+                call->verb == VERB_BATCH ? on_made_many : on_made_one, call);
+}
+
+/* ---- outputs that are in the way ---- */
+
+static void look_for_outputs(struct call *call);
+
+static void on_looked(uv_fs_t *looking)
+{
+    struct call *call = looking->data;
+    struct making *making = call->state;
+    ssize_t status = looking->result;
+    uv_fs_req_cleanup(looking);
+    if (!call_arrived(call))
+        return;
+    if (status == 0) {
+        call_fail(call, ERROR_CONFLICT, "output", "a file \"%s\" exists already",
+                  making->requests[making->at]->output);
+        return;
+    }
+    making->at++;
+    look_for_outputs(call);
+}
+
+static void look_for_outputs(struct call *call)
+{
+    struct making *making = call->state;
+    while (making->at < making->count && !making->requests[making->at]->output)
+        making->at++;
+    if (making->at == making->count) {
+        make(call);
+        return;
+    }
+    char *path = mem_format("%s/%u/%s", engine_config(call->commands->engine)->output_directory,
+                            (unsigned)call->uid, making->requests[making->at]->output);
+    making->looking.data = call;
+    call_expect(call);
+    uv_fs_lstat(call->commands->loop, &making->looking, path, on_looked);
+    free(path);
+}
+
+/* ---- dry run: what would be sent ---- */
+
+static void answer_dry_run(struct call *call, const struct request *request,
+                           const struct provider *provider)
+{
+    struct wire_request wire;
+    struct jsonw *w = call_reply(call, REPLY_OK);
+    wire_request_init(&wire);
+    provider->dialect->submit(provider, request, &wire);
+    jsonw_member_bool(w, "dry_run", true);
+    jsonw_member_string(w, "provider", provider->name);
+    jsonw_member_string(w, "dialect", provider->dialect->name);
+    request_write(request, w);
+    jsonw_name(w, "request");
+    jsonw_object(w);
+    jsonw_member_string(w, "method", wire.post ? "POST" : "GET");
+    jsonw_member_string(w, "url", buf_text(&wire.url));
+    jsonw_name(w, "body");
+    jsonw_raw(w, wire.body.data, wire.body.length);
+    jsonw_object_end(w);
+    wire_request_free(&wire);
+    call_send(call);
+    call_end(call);
+}
+
+void cmd_generate(struct call *call)
+{
+    const struct provider *provider;
+    struct error error;
+    bool dry_run = false;
+    struct request *request = read_request(call, call->args, &provider, &error);
+    if (!request) {
+        call_error(call, &error);
+        return;
+    }
+    struct making *making = making_new(call, 1);
+    making->requests[making->count++] = request;
+    (void)json_bool(json_get(call->args, "dry_run"), &dry_run);
+    if (dry_run)
+        answer_dry_run(call, request, provider);
+    else
+        look_for_outputs(call);
+}
+
+static int read_batch(struct call *call, struct json_value jobs)
+{
+    struct making *making = making_new(call, json_size(jobs));
+    const struct provider *provider;
+    for (struct json_iter it = json_iter(jobs); json_next(&it);) {
+        struct error error;
+        char field[sizeof(error.field)];
+        struct request *request = read_request(call, it.value, &provider, &error);
+        if (request) {
+            making->requests[making->count++] = request;
+            continue;
+        }
+        snprintf(field, sizeof(field), "jobs.%zu.%.40s", making->count, error.field);
+        return call_fail(call, error.code, field, "job %zu: %s", making->count, error.message);
+    }
+    return 0;
+}
+
+void cmd_batch(struct call *call)
+{
+    static const char *const members[] = {"jobs", NULL};
+    struct json_value jobs = json_get(call->args, "jobs");
+    if (call_check_members(call, members) < 0)
+        return;
+    if (json_type(jobs) != JSON_ARRAY || json_size(jobs) == 0 || json_size(jobs) > LIMIT_BATCH) {
+        call_fail(call, ERROR_INVALID_ARGUMENT, "jobs",
+                  "jobs must be an array of 1 to %d jobs; it has %zu", LIMIT_BATCH,
+                  json_size(jobs));
+        return;
+    }
+    if (read_batch(call, jobs) == 0)
+        look_for_outputs(call);
+}

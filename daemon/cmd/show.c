@@ -1,0 +1,311 @@
+/* STATUS, LIST, WHY: looking at jobs. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/cmd/call.h"
+#include "proto/mem.h"
+
+#define LIST_PAGE   50
+#define EXPLAIN_MAX 8192
+
+void write_job(struct call *call, const struct job *job, struct jsonw *w)
+{
+    int64_t elapsed, expected;
+    job_write(job, w);
+    if (!engine_progress(call->commands->engine, job, &elapsed, &expected))
+        return;
+    jsonw_name(w, "progress");
+    jsonw_object(w);
+    jsonw_member_int(w, "elapsed_ms", elapsed);
+    jsonw_member_int(w, "expected_ms", expected);
+    jsonw_object_end(w);
+}
+
+static void answer_jobs(struct call *call, struct job **jobs, size_t count)
+{
+    bool many = json_type(json_get(call->args, "ids")) != JSON_NONE;
+    for (size_t i = 0; i < count; i++) {
+        write_job(call, jobs[i], call_reply(call, many ? REPLY_ITEM : REPLY_OK));
+        call_send(call);
+    }
+    if (many) {
+        jsonw_member_uint(call_reply(call, REPLY_OK), "count", count);
+        call_send(call);
+    }
+    free_jobs(jobs, count);
+    call_end(call);
+}
+
+/* ---- an operation that is no job's ---- */
+
+static const char *state_of(const struct outcome *outcome)
+{
+    switch (outcome->kind) {
+    case OUTCOME_RESULT:
+        return "completed";
+    case OUTCOME_FILTERED:
+        return "filtered";
+    case OUTCOME_FAILED:
+        return "failed";
+    case OUTCOME_PENDING:
+    case OUTCOME_ACCEPTED:
+        return "running";
+    default:
+        return NULL;
+    }
+}
+
+static void on_asked(void *arg, const char *provider, const struct outcome *outcome,
+                     const struct error *error)
+{
+    struct call *call = arg;
+    if (!call_arrived(call))
+        return;
+    if (error) {
+        call_error(call, error);
+        return;
+    }
+    const char *state = state_of(outcome);
+    if (!state) {
+        call_fail(call, ERROR_UNAVAILABLE, NULL, "provider %s: %s", provider,
+                  outcome->message ? outcome->message : "an unusable answer");
+        return;
+    }
+    char *name = json_strdup(json_get(call->args, "id"), NULL);
+    struct jsonw *w = call_reply(call, REPLY_OK);
+    jsonw_member_string(w, "operation_name", name);
+    jsonw_member_string(w, "state", state);
+    jsonw_member_string(w, "provider", provider);
+    if (outcome->result_count > 0)
+        jsonw_member_string(w, "video_uri", outcome->results[0].uri);
+    if (outcome->code) {
+        jsonw_name(w, "error");
+        jsonw_object(w);
+        jsonw_member_string(w, "code", outcome->code);
+        jsonw_member_string(w, "message", outcome->message);
+        jsonw_object_end(w);
+    }
+    call_send(call);
+    free(name);
+    call_end(call);
+}
+
+struct seeking {
+    struct store_read read;
+    char *name;
+};
+
+static void free_seeking(struct call *call)
+{
+    struct seeking *seeking = call->state;
+    free(seeking->name);
+    free(seeking);
+}
+
+static void on_sought(struct store_read *read)
+{
+    struct call *call = read->context;
+    struct seeking *seeking = call->state;
+    bool others = read->status == 0;
+    store_read_free(read);
+    if (!call_arrived(call))
+        return;
+    if (others) {
+        call_fail(call, ERROR_NOT_FOUND, "id", "no such job: \"%.80s\"", seeking->name);
+        return;
+    }
+    call_expect(call);
+    engine_ask(call->commands->engine, seeking->name, on_asked, call);
+}
+
+/* Before a provider is asked: is it the operation of somebody else's job? */
+static void seek_operation(struct call *call, const char *name)
+{
+    struct seeking *seeking = mem_alloc(sizeof(*seeking));
+    seeking->name = mem_strdup(name);
+    seeking->read = (struct store_read){.kind = STORE_FIND,
+                                        .name = seeking->name,
+                                        .filter.owner = -1,
+                                        .done = on_sought,
+                                        .context = call};
+    call->state = seeking;
+    call->free_state = free_seeking;
+    call_expect(call);
+    store_read(call->commands->store, &seeking->read);
+}
+
+void cmd_status(struct call *call)
+{
+    static const char *const members[] = {"id", "ids", NULL};
+    if (call_check_members(call, members) == 0)
+        call_resolve_or(call, answer_jobs, seek_operation);
+}
+
+/* ---- LIST: a page at a time, as fast as the client reads ---- */
+
+struct listing {
+    struct filter filter;
+    size_t left;
+    size_t sent;
+    char last[JOB_ID_SIZE];
+    bool more; /* there may be */
+    bool reading;
+    struct store_read read;
+};
+
+static void free_listing(struct call *call)
+{
+    struct listing *listing = call->state;
+    filter_free(&listing->filter);
+    free(listing);
+}
+
+static void next_page(struct call *call);
+
+static void end_list(struct call *call)
+{
+    struct listing *listing = call->state;
+    struct jsonw *w = call_reply(call, REPLY_OK);
+    jsonw_member_uint(w, "count", listing->sent);
+    if (listing->more)
+        jsonw_member_string(w, "after", listing->last);
+    call_send(call);
+    call_end(call);
+}
+
+static void on_page(struct store_read *read)
+{
+    struct call *call = read->context;
+    struct listing *listing = call->state;
+    listing->reading = false;
+    if (!call_arrived(call)) {
+        store_read_free(read);
+        return;
+    }
+    if (read->status < 0) {
+        call_fail(call, ERROR_UNAVAILABLE, NULL, "the store could not be read: %s",
+                  strerror(-read->status));
+        store_read_free(read);
+        return;
+    }
+    for (size_t i = 0; i < read->job_count; i++) {
+        write_job(call, read->jobs[i], call_reply(call, REPLY_ITEM));
+        call_send(call);
+        memcpy(listing->last, read->jobs[i]->id, JOB_ID_SIZE);
+    }
+    listing->sent += read->job_count;
+    listing->left -= read->job_count;
+    listing->more = read->job_count == listing->read.filter.limit;
+    store_read_free(read);
+    if (listing->left == 0 || !listing->more)
+        end_list(call);
+    else if (!call_is_full(call))
+        next_page(call);
+}
+
+static void next_page(struct call *call)
+{
+    struct listing *listing = call->state;
+    if (listing->reading)
+        return;
+    listing->read = (struct store_read){
+        .kind = STORE_LIST, .filter = listing->filter.store, .done = on_page, .context = call};
+    listing->read.filter.limit = listing->left < LIST_PAGE ? listing->left : LIST_PAGE;
+    if (listing->last[0])
+        listing->read.filter.after = listing->last;
+    listing->reading = true;
+    call_expect(call);
+    store_read(call->commands->store, &listing->read);
+}
+
+void cmd_list(struct call *call)
+{
+    struct filter filter;
+    static const char *const members[] = {"state", "model", "owner", "label", "since",
+                                          "until", "limit", "after", NULL};
+    if (call_check_members(call, members) < 0 || filter_read(call, &filter) < 0)
+        return;
+    struct listing *listing = mem_alloc(sizeof(*listing));
+    listing->filter = filter;
+    listing->left = filter.store.limit;
+    call->state = listing;
+    call->free_state = free_listing;
+    call->drained = next_page;
+    next_page(call);
+}
+
+/* ---- WHY ---- */
+
+struct why {
+    struct job *job;
+    struct store_read read;
+};
+
+static void free_why(struct call *call)
+{
+    struct why *why = call->state;
+    job_free(why->job);
+    free(why);
+}
+
+static void write_attempts(struct jsonw *w, const struct store_read *read)
+{
+    jsonw_name(w, "attempts");
+    jsonw_array(w);
+    for (size_t i = 0; i < read->attempt_count; i++) {
+        const struct store_attempt *attempt = &read->attempts[i];
+        jsonw_object(w);
+        jsonw_member_int(w, "number", attempt->number);
+        jsonw_member_string(w, "provider", attempt->provider);
+        jsonw_member_string(w, "operation_name", attempt->operation);
+        jsonw_member_time(w, "started_at", attempt->started_at);
+        jsonw_member_time(w, "ended_at", attempt->ended_at);
+        jsonw_member_string(w, "outcome", attempt->outcome);
+        jsonw_member_string(w, "message", attempt->message);
+        jsonw_object_end(w);
+    }
+    jsonw_array_end(w);
+}
+
+static void on_attempts(struct store_read *read)
+{
+    struct call *call = read->context;
+    struct why *why = call->state;
+    struct buf text;
+    if (!call_arrived(call)) {
+        store_read_free(read);
+        return;
+    }
+    buf_init(&text, EXPLAIN_MAX);
+    engine_explain(call->commands->engine, why->job, &text);
+    struct jsonw *w = call_reply(call, REPLY_OK);
+    jsonw_member_string(w, "id", why->job->id);
+    jsonw_member_string(w, "state", job_state_name(why->job->state));
+    jsonw_member_string(w, "text", buf_text(&text));
+    write_attempts(w, read);
+    call_send(call);
+    buf_free(&text);
+    store_read_free(read);
+    call_end(call);
+}
+
+static void explain(struct call *call, struct job **jobs, size_t count)
+{
+    struct why *why = mem_alloc(sizeof(*why));
+    why->job = jobs[0];
+    jobs[0] = NULL;
+    free_jobs(jobs, count);
+    why->read = (struct store_read){
+        .kind = STORE_ATTEMPTS, .name = why->job->id, .done = on_attempts, .context = call};
+    call->state = why;
+    call->free_state = free_why;
+    call_expect(call);
+    store_read(call->commands->store, &why->read);
+}
+
+void cmd_why(struct call *call)
+{
+    static const char *const members[] = {"id", NULL};
+    if (call_check_members(call, members) == 0)
+        call_resolve(call, explain);
+}

@@ -1,0 +1,436 @@
+/* veod: the wiring, as a list of steps. */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "daemon/cmd/commands.h"
+#include "daemon/config.h"
+#include "daemon/io/credential.h"
+#include "daemon/io/log.h"
+#include "proto/mem.h"
+#include "systemd/sd.h"
+
+#define EXIT_CONFIG    78 /* sysexits(3): EX_CONFIG */
+#define OVERRIDES_MAX  64
+#define STATUS_EVERY   1000  /* ms */
+#define STOP_PATIENCE  30000 /* ms */
+#define OUTPUT_MAX_FOR 4     /* a client's output may exceed its mark so many times */
+
+struct veod {
+    uv_loop_t loop;
+    struct config config;
+    struct engine_config engine_config;
+    char *secrets[CONFIG_PROVIDERS_MAX];
+    struct store *store;
+    struct http *http;
+    struct engine *engine;
+    struct commands *commands;
+    struct clients *clients;
+    uv_signal_t terminate, interrupt;
+    uv_timer_t status, watchdog, patience;
+    bool owns_socket;
+    bool stopping;
+};
+
+struct arguments {
+    const char *config_file;
+    char *overrides[OVERRIDES_MAX + 1];
+    size_t override_count;
+    bool only_check;
+    bool only_print;
+};
+
+/* ---- arguments ---- */
+
+static const char usage[] =
+    "usage: veod [--config FILE] [-o SECTION.KEY=VALUE]... [--check] [--print-config]\n"
+    "            [--version] [--help]\n"
+    "\n"
+    "Generates video with Google's models for the clients of a Unix socket.\n"
+    "\n"
+    "  -c, --config FILE           read FILE and FILE.d/*.conf instead of " VEOD_CONFIG_FILE "\n"
+    "  -o, --option SECTION.KEY=VALUE  set a key; those of a provider: \"provider "
+    "NAME.KEY=VALUE\"\n"
+    "      --check                 check the configuration and the credentials, and exit\n"
+    "      --print-config          print the configuration with all defaults, and exit\n"
+    "      --version               print the version, and exit\n"
+    "      --help                  print this, and exit\n";
+
+static void read_arguments(int argc, char **argv, struct arguments *ret)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"option", required_argument, NULL, 'o'},
+        {"check", no_argument, NULL, 'C'},
+        {"print-config", no_argument, NULL, 'P'},
+        {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    for (int option; (option = getopt_long(argc, argv, "c:o:h", options, NULL)) != -1;) {
+        switch (option) {
+        case 'c':
+            ret->config_file = optarg;
+            break;
+        case 'o':
+            if (ret->override_count == OVERRIDES_MAX) {
+                fprintf(stderr, "veod: more than %d times -o\n", OVERRIDES_MAX);
+                exit(2);
+            }
+            ret->overrides[ret->override_count++] = optarg;
+            break;
+        case 'C':
+            ret->only_check = true;
+            break;
+        case 'P':
+            ret->only_print = true;
+            break;
+        case 'V':
+            puts("veod " VEOD_VERSION);
+            exit(0);
+        case 'h':
+            fputs(usage, stdout);
+            exit(0);
+        default:
+            fputs("veod --help tells what it takes\n", stderr);
+            exit(2);
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "veod: unexpected argument \"%s\"\n", argv[optind]);
+        exit(2);
+    }
+}
+
+/* ---- set-up ---- */
+
+static int load_secrets(struct veod *veod, struct error *error)
+{
+    struct config *config = &veod->config;
+    for (size_t i = 0; i < config->provider_count; i++) {
+        struct error cause;
+        struct config_provider *provider = &config->providers[i];
+        veod->secrets[i] = credential_load(provider->credential, provider->credential_file, &cause);
+        if (!veod->secrets[i])
+            return error_set(error, ERROR_UNAVAILABLE, NULL, "[provider %s] %s", provider->name,
+                             cause.message);
+    }
+    return 0;
+}
+
+static int check_default_model(const struct veod *veod, struct error *error)
+{
+    const struct engine_config *engine = &veod->engine_config;
+    for (size_t i = 0; i < engine->provider_count; i++)
+        if (provider_takes(&engine->providers[i].provider, veod->config.default_model))
+            return 0;
+    return error_set(error, ERROR_INVALID_ARGUMENT, "default_model",
+                     "[daemon] default_model = %s: no provider takes it",
+                     veod->config.default_model);
+}
+
+static void fill_engine_config(struct veod *veod)
+{
+    const struct config *config = &veod->config;
+    struct engine_provider *providers =
+        mem_alloc(config->provider_count * sizeof(struct engine_provider));
+    for (size_t i = 0; i < config->provider_count; i++) {
+        const struct config_provider *from = &config->providers[i];
+        providers[i].secret = veod->secrets[i];
+        providers[i].provider = (struct provider){
+            .name = from->name,
+            .dialect = dialect_find(from->dialect),
+            .base_url = from->base_url,
+            .api_version = from->api_version,
+            .models = from->globs,
+        };
+    }
+    veod->engine_config = (struct engine_config){
+        .providers = providers,
+        .provider_count = config->provider_count,
+        .policy = {.max_attempts = (int)config->max_attempts,
+                   .connect_for_ms = config->connect_for,
+                   .resubmit_uncertain = strcmp(config->on_uncertain, "retry") == 0},
+        .backoff = {.base_ms = config->base_delay, .max_ms = config->max_delay},
+        .poll = {.min_ms = config->poll_min, .max_ms = config->poll_max},
+        .in_flight = (unsigned)config->in_flight,
+        .submit_at_once = (unsigned)config->calls,
+        .fetch_at_once = (unsigned)config->transfers,
+        .jobs = (size_t)config->jobs,
+        .reply_bytes = (size_t)config->reply_bytes,
+        .result_bytes = (uint64_t)config->result_bytes,
+        .connect_ms = config->connect_timeout,
+        .stall_ms = config->stall_timeout,
+        .answer_ms = config->answer_timeout,
+        .output_directory = config->output_directory,
+    };
+}
+
+static enum log_level log_level_of(const char *name)
+{
+    static const struct {
+        const char *name;
+        enum log_level level;
+    } levels[] = {
+        {"error", LOG_LEVEL_ERROR}, {"warning", LOG_LEVEL_WARNING}, {"debug", LOG_LEVEL_DEBUG}};
+    for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
+        if (strcmp(levels[i].name, name) == 0)
+            return levels[i].level;
+    return LOG_LEVEL_INFO;
+}
+
+/* Many clients and transfers need many descriptors; the soft limit is for programs with select(2).
+ */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int make_output_directory(const struct veod *veod, struct error *error)
+{
+    const char *path = veod->config.output_directory;
+    if (mkdir(path, 0750) == 0 || errno == EEXIST)
+        return access(path, W_OK | X_OK) == 0
+                   ? 0
+                   : error_set(error, ERROR_UNAVAILABLE, NULL, "[daemon] output_directory %s: %s",
+                               path, strerror(errno));
+    return error_set(error, ERROR_UNAVAILABLE, NULL, "cannot make [daemon] output_directory %s: %s",
+                     path, strerror(errno));
+}
+
+static int open_http(struct veod *veod, struct error *error)
+{
+    const struct http_config config = {
+        .at_once = {[HTTP_CALLS] = (unsigned)veod->config.calls,
+                    [HTTP_TRANSFERS] = (unsigned)veod->config.transfers},
+        .ca_file = veod->config.ca_file,
+        .user_agent = "veod/" VEOD_VERSION,
+    };
+    return http_new(&veod->loop, &config, &veod->http, error);
+}
+
+static int open_clients(struct veod *veod, struct error *error)
+{
+    const struct config *config = &veod->config;
+    const struct clients_config clients = {
+        .path = config->socket,
+        .group = config->socket_group,
+        .mode = (mode_t)config->socket_mode,
+        .admin_group = config->admin_group,
+        .max = (unsigned)config->clients,
+        .output_high = (size_t)config->client_output,
+        .output_max = OUTPUT_MAX_FOR * (size_t)config->client_output,
+        .stall_ms = config->client_stall,
+    };
+    int fd = sd_listening_socket();
+    if (fd < -1)
+        return error_set(error, ERROR_UNAVAILABLE, NULL,
+                         "systemd passed something else than one listening stream socket");
+    veod->owns_socket = fd < 0;
+    if (clients_open(&veod->loop, &clients, fd, &commands_hooks, veod->commands, &veod->clients,
+                     error) < 0)
+        return -1;
+    commands_set_clients(veod->commands, veod->clients);
+    return 0;
+}
+
+static int open_all(struct veod *veod, struct error *error)
+{
+    const struct commands_config commands = {
+        .default_model = veod->config.default_model,
+        .deadline_ms = veod->config.deadline,
+        .client_commands = (size_t)veod->config.client_commands,
+        .output_max = OUTPUT_MAX_FOR * (size_t)veod->config.client_output,
+    };
+    if (store_open(veod->config.state_directory, &veod->loop, &veod->store, error) < 0 ||
+        make_output_directory(veod, error) < 0 || open_http(veod, error) < 0)
+        return -1;
+    veod->engine = engine_new(&veod->loop, &veod->engine_config, veod->http, veod->store);
+    veod->commands = commands_new(&veod->loop, &commands, veod->engine, veod->store, veod->http);
+    if (engine_recover(veod->engine, error) < 0)
+        return -1;
+    return open_clients(veod, error);
+}
+
+/* ---- what an operator sees ---- */
+
+static void tell_status(struct veod *veod)
+{
+    struct engine_stats stats;
+    engine_stats(veod->engine, &stats);
+    sd_status("%s%llu queued, %llu running, %llu fetching, %llu done, %llu failed%s, %zu clients",
+              stats.store_failing ? "THE STORE FAILS (disk full?): " : "",
+              (unsigned long long)stats.states[JOB_QUEUED],
+              (unsigned long long)(stats.states[JOB_RUNNING] + stats.states[JOB_SUBMITTING]),
+              (unsigned long long)stats.states[JOB_FETCHING],
+              (unsigned long long)stats.states[JOB_DONE],
+              (unsigned long long)stats.states[JOB_FAILED],
+              stats.states[JOB_UNCERTAIN] ? ", some UNCERTAIN" : "", clients_count(veod->clients));
+}
+
+static void on_status(uv_timer_t *timer)
+{
+    tell_status(timer->data);
+}
+
+/* From a timer of the loop: a loop that no longer turns is silent, and systemd restarts it. */
+static void on_watchdog(uv_timer_t *timer)
+{
+    (void)timer;
+    sd_watchdog();
+}
+
+/* ---- the end ---- */
+
+static void on_http_closed(void *arg)
+{
+    (void)arg;
+}
+
+static void on_store_closed(void *arg)
+{
+    struct veod *veod = arg;
+    http_close(veod->http, on_http_closed, veod);
+}
+
+static void on_clients_closed(void *arg)
+{
+    struct veod *veod = arg;
+    store_close(veod->store, on_store_closed, veod);
+}
+
+static void close_all(struct veod *veod)
+{
+    uv_handle_t *handles[] = {
+        (uv_handle_t *)&veod->terminate, (uv_handle_t *)&veod->interrupt,
+        (uv_handle_t *)&veod->status,    (uv_handle_t *)&veod->watchdog,
+        (uv_handle_t *)&veod->patience,
+    };
+    for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++)
+        uv_close(handles[i], NULL);
+    engine_abandon(veod->engine);
+    clients_close(veod->clients, on_clients_closed, veod);
+}
+
+static void on_stopped(void *arg)
+{
+    close_all(arg);
+}
+
+static void on_patience_ended(uv_timer_t *timer)
+{
+    log_warning("main", "some submissions were not answered in time; their jobs are uncertain");
+    close_all(timer->data);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct veod *veod = handle->data;
+    if (veod->stopping)
+        return;
+    veod->stopping = true;
+    log_info("main", "%s: stopping", number == SIGINT ? "SIGINT" : "SIGTERM");
+    sd_stopping();
+    sd_extend_timeout((STOP_PATIENCE + 15000) * 1000ULL);
+    clients_stop_listening(veod->clients);
+    if (veod->owns_socket)
+        unlink(veod->config.socket);
+    uv_timer_start(&veod->patience, on_patience_ended, STOP_PATIENCE, 0);
+    engine_stop(veod->engine, on_stopped, veod);
+}
+
+/* ---- the whole ---- */
+
+static void start_handles(struct veod *veod)
+{
+    uint64_t watchdog_ms = sd_watchdog_interval_ms();
+    uv_signal_init(&veod->loop, &veod->terminate);
+    uv_signal_init(&veod->loop, &veod->interrupt);
+    uv_timer_init(&veod->loop, &veod->status);
+    uv_timer_init(&veod->loop, &veod->watchdog);
+    uv_timer_init(&veod->loop, &veod->patience);
+    veod->terminate.data = veod->interrupt.data = veod;
+    veod->status.data = veod->watchdog.data = veod->patience.data = veod;
+    uv_signal_start(&veod->terminate, on_signal, SIGTERM);
+    uv_signal_start(&veod->interrupt, on_signal, SIGINT);
+    uv_timer_start(&veod->status, on_status, STATUS_EVERY, STATUS_EVERY);
+    if (watchdog_ms > 0)
+        uv_timer_start(&veod->watchdog, on_watchdog, watchdog_ms, watchdog_ms);
+}
+
+static void free_all(struct veod *veod)
+{
+    if (veod->engine)
+        engine_free(veod->engine);
+    commands_free(veod->commands);
+    free(veod->engine_config.providers);
+    for (size_t i = 0; i < veod->config.provider_count; i++)
+        credential_free(veod->secrets[i]);
+    config_free(&veod->config);
+}
+
+static int run(struct veod *veod)
+{
+    struct error error;
+    uv_loop_init(&veod->loop);
+    signal(SIGPIPE, SIG_IGN);
+    umask(0027);
+    raise_descriptor_limit();
+    if (open_all(veod, &error) < 0) {
+        log_error("main", "%s", error.message);
+        return EXIT_FAILURE;
+    }
+    start_handles(veod);
+    log_info("main", "veod %s listens at %s", VEOD_VERSION, veod->config.socket);
+    tell_status(veod);
+    sd_ready();
+    uv_run(&veod->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&veod->loop);
+    free_all(veod);
+    return EXIT_SUCCESS;
+}
+
+int main(int argc, char **argv)
+{
+    static struct veod veod;
+    struct arguments arguments = {0};
+    struct error error;
+    read_arguments(argc, argv, &arguments);
+    const char *file = arguments.config_file ? arguments.config_file : VEOD_CONFIG_FILE;
+    if (config_load(file, !arguments.config_file, arguments.overrides, &veod.config, &error) < 0) {
+        fprintf(stderr, "veod: %s\n", error.message);
+        return EXIT_CONFIG;
+    }
+    if (arguments.only_print) {
+        config_print(&veod.config, stdout);
+        config_free(&veod.config);
+        return EXIT_SUCCESS;
+    }
+    log_open(log_level_of(veod.config.log_level));
+    credential_protect_process();
+    int status = load_secrets(&veod, &error);
+    if (status == 0) {
+        fill_engine_config(&veod);
+        status = check_default_model(&veod, &error);
+    }
+    if (status < 0) {
+        log_error("main", "%s", error.message);
+        free_all(&veod);
+        return EXIT_CONFIG;
+    }
+    if (arguments.only_check) {
+        free_all(&veod);
+        return EXIT_SUCCESS;
+    }
+    return run(&veod);
+}
