@@ -9,7 +9,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define DOCUMENT_MAX 65536
+#define INPUT_MAX    65536
+#define DOCUMENT_MAX 16384
 
 struct taker {
     struct buf log; /* what was heard, ends of runs included */
@@ -51,7 +52,7 @@ static void expand(struct buf *input, const uint8_t *data, size_t size)
     char piece[INLINE_THRESHOLD / 2];
     for (size_t i = 0; i < sizeof(piece); i++)
         piece[i] = "AZaz09+/-_"[i % 10];
-    for (size_t i = 0; i < size; i++)
+    for (size_t i = 0; i < size && input->length < INPUT_MAX; i++)
         if (data[i] > 0xf0)
             buf_add(input, piece, sizeof(piece));
         else

@@ -298,6 +298,24 @@ static void test_damaged_runs_say_so(void **state)
         }
 }
 
+static void test_damage_ends_with_its_run(void **state)
+{
+    (void)state;
+    char head[INLINE_THRESHOLD + 1];
+    memset(head, 'A', INLINE_THRESHOLD);
+    head[INLINE_THRESHOLD] = '\0';
+    char *text = mem_format("[\"%sA=.\",\"%sAAAA\"]", head, head);
+    struct run run;
+    run_init(&run, SIZE_MAX, 0);
+    run_feed(&run, text, strlen(text), SIZE_MAX);
+    assert_false(run.taker.intact[0]);
+    assert_true(run.taker.intact[1]);
+    assert_int_equal(run.taker.bytes[1].length, 771);
+    assert_document(&run, "[\"inline:0\",\"inline:1\"]");
+    run_free(&run);
+    free(text);
+}
+
 /* A reader without room: nothing is lost, nothing comes twice, and the filter stands still. */
 static void test_back_pressure(void **state)
 {
@@ -436,6 +454,7 @@ int main(void)
         cmocka_unit_test(test_long_text_is_no_run),
         cmocka_unit_test(test_escapes_inside_a_run),
         cmocka_unit_test(test_damaged_runs_say_so),
+        cmocka_unit_test(test_damage_ends_with_its_run),
         cmocka_unit_test(test_back_pressure),
         cmocka_unit_test(test_a_full_reader_stops_the_filter),
         cmocka_unit_test(test_the_end_waits_for_the_last_bytes),

@@ -313,7 +313,7 @@ static void test_long_reasons_are_cut_not_lost(void **state)
 static const char *const unreadable[] = {
     "",
     "{",
-    "{\"name\":\"" NAME,
+    ("{\"name\":\"" NAME),
     "[]",
     "null",
     "{}",

@@ -194,6 +194,10 @@ static const struct {
      "{\"violations\":[{\"quotaId\":\"GenerateRequestsPerMinutePerProject\"},"
      "{\"quotaId\":\"GenerateRequestsPerDayPerProjectPerModel-FreeTier\"}]}]}}",
      OUTCOME_REFUSED, "quota-per-day", "m (the daily quota begins anew at midnight", true, -1},
+    {429,
+     "{\"error\":{\"code\":429,\"message\":\"m\",\"details\":[{\"violations\":[{\"quotaId\":"
+     "\"PerDay\"},{\"quotaId\":\"PerMinute\"}]}]}}",
+     OUTCOME_REFUSED, "quota-per-day", "m (the daily quota begins anew at midnight", true, -1},
     {503, LEGACY(503), OUTCOME_REFUSED, "some-status", "words", true, -1},
     {503, "upstream connect error", OUTCOME_REFUSED, "http-503", "upstream connect error", true,
      -1},
