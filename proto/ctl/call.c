@@ -21,10 +21,10 @@ bool call_is_leaving(const struct answer *answer)
     return answer->word == REPLY_ERR && json_equals(json_get(answer->value, "code"), "draining");
 }
 
-int call_error_status(const struct answer *answer)
+int call_error_status(struct json_value error)
 {
     size_t length = 0;
-    char *code = json_strdup(json_get(answer->value, "code"), &length);
+    char *code = json_strdup(json_get(error, "code"), &length);
     enum exit_status status = exit_of_error(code ? error_code_from_name(code, length) : ERROR_NONE);
     free(code);
     return (int)status;
@@ -41,7 +41,7 @@ int call_refused(struct ctl *ctl, const struct answer *answer)
     free(code);
     free(message);
     free(field);
-    return call_error_status(answer);
+    return call_error_status(answer->value);
 }
 
 int call_open(struct ctl *ctl, struct connection *connection)

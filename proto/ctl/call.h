@@ -36,8 +36,8 @@ int call_run_again(struct ctl *ctl, struct connection *connection, const struct 
 /* True for the ERR of a daemon that ends: it may come back. */
 bool call_is_leaving(const struct answer *answer);
 
-/* The status for an ERR. */
-int call_error_status(const struct answer *err);
+/* The status for an ERR's object. */
+int call_error_status(struct json_value error);
 
 /* Shows an ERR and gives its status. */
 int call_refused(struct ctl *ctl, const struct answer *answer);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "proto/ctl/commands.h"
+#include "proto/ctl/job_view.h"
 #include "proto/ctl/output.h"
 #include "proto/ctl/select.h"
 #include "proto/jsonw.h"
@@ -29,6 +30,19 @@ static char *ids_argument(const struct selection *selection, bool files)
     return buf_steal(&text);
 }
 
+/* Of several jobs some may be refused while others are changed: `errors` in an OK. */
+static int explain_refusals(struct ctl *ctl, struct json_value ok)
+{
+    enum exit_status status = EXIT_ALL_DONE;
+    for (struct json_iter it = json_iter(json_get(ok, "errors")); json_next(&it);) {
+        char *message = job_member(it.value, "message");
+        ctl_complain(ctl, "%s", message ? message : "refused");
+        status = exit_worse(status, (enum exit_status)call_error_status(it.value));
+        free(message);
+    }
+    return (int)status;
+}
+
 static int send_for(struct ctl *ctl, const char *verb, char **words, size_t count, bool files,
                     void (*show)(struct ctl *, const struct answer *))
 {
@@ -44,8 +58,10 @@ static int send_for(struct ctl *ctl, const char *verb, char **words, size_t coun
         status = call_run(ctl, &connection, &call, &answer);
         free(argument);
     }
-    if (status == EXIT_ALL_DONE)
+    if (status == EXIT_ALL_DONE) {
         show(ctl, &answer);
+        status = explain_refusals(ctl, answer.value);
+    }
     select_free(&selection);
     connection_close(&connection);
     return status;

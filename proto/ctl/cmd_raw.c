@@ -67,7 +67,7 @@ static int print_answers(struct ctl *ctl, struct connection *connection, const c
             return call_failed(ctl, connection, result);
         print_line(ctl, &answer);
         if (answer.word == REPLY_ERR)
-            return call_error_status(&answer);
+            return call_error_status(answer.value);
         if (answer.word == REPLY_DATA) {
             result = copy_body(ctl, connection, &answer);
             return result == CONNECTION_OK ? EXIT_ALL_DONE : call_failed(ctl, connection, result);

@@ -55,8 +55,8 @@ static enum connection_result start(struct watching *watching)
     buf_init(&text, LIMIT_LINE);
     jsonw_init(&w, &text);
     jsonw_object(&w);
-    if (watching->next_event >= 0)
-        jsonw_member_int(&w, "from", watching->next_event);
+    if (watching->next_event >= 0) /* it sends those after `from` */
+        jsonw_member_int(&w, "from", watching->next_event > 0 ? watching->next_event - 1 : 0);
     filter_write(&watching->filter, &w);
     jsonw_object_end(&w);
     watching->opened_at = clock_ms();
@@ -89,7 +89,7 @@ static bool is_wanted(const struct watching *watching, struct json_value event)
     return watching->only.count == 0;
 }
 
-/* After a break the daemon may repeat some; each is shown once. */
+/* Each event is shown once, whatever the daemon repeats after a break. */
 static void take_event(struct watching *watching, const struct answer *answer)
 {
     int64_t number;
@@ -102,12 +102,12 @@ static void take_event(struct watching *watching, const struct answer *answer)
         watching->ctl->output->event(watching->ctl, answer);
 }
 
-/* The OK says which event was the last before: from there a reconnection goes on. */
+/* The OK says after which event it starts: from there a reconnection goes on. */
 static void take_start(struct watching *watching, const struct answer *answer)
 {
     int64_t last;
     if (watching->next_event < 0 &&
-        json_int(json_get(answer->value, "event"), 0, INT64_MAX - 1, &last) == 0)
+        json_int(json_get(answer->value, "from"), 0, INT64_MAX - 1, &last) == 0)
         watching->next_event = last + 1;
 }
 

@@ -37,8 +37,10 @@ static const struct column job_columns[] = {
 };
 
 static const struct column model_columns[] = {
-    {.title = "MODEL"}, {.title = "PROVIDER"}, {.title = "DIALECT"},
-    {.title = "STATE"}, {.title = "PRICE"},    {.title = "ACCEPTS", .shrinks = true},
+    {.title = "MODEL"},
+    {.title = "PROVIDER"},
+    {.title = "DIALECT"},
+    {.title = "DETAILS", .shrinks = true},
 };
 
 struct table *output_job_table(struct ctl *ctl)
@@ -74,20 +76,6 @@ static void cell_member(struct table *table, struct json_value object, const cha
     char *text = job_member(object, path);
     table_cell(table, text);
     free(text);
-}
-
-/* Whatever type the member has. */
-static void cell_any(struct table *table, struct json_value object, const char *name)
-{
-    struct buf text;
-    buf_init(&text, LIMIT_REPLY_LINE);
-    struct json_value value = json_get(object, name);
-    if (json_type(value) == JSON_OBJECT || json_type(value) == JSON_ARRAY)
-        tree_line(&text, value, NULL);
-    else if (json_type(value) != JSON_NONE)
-        tree_scalar(&text, name, value);
-    table_cell(table, buf_text(&text));
-    buf_free(&text);
 }
 
 static void show_accepted(struct ctl *ctl, const struct answer *job)
@@ -127,14 +115,15 @@ static void show_job_row(struct ctl *ctl, struct table *table, const struct answ
 
 static void show_model_row(struct ctl *ctl, struct table *table, const struct answer *model)
 {
+    static const char *const names[] = {"model", "provider", "dialect", NULL};
+    struct buf details;
     (void)ctl;
-    const char *id = json_type(json_get(model->value, "model")) != JSON_NONE ? "model" : "id";
-    cell_any(table, model->value, id);
-    cell_any(table, model->value, "provider");
-    cell_any(table, model->value, "dialect");
-    cell_any(table, model->value, "state");
-    cell_any(table, model->value, "price");
-    cell_any(table, model->value, "accepts");
+    buf_init(&details, LIMIT_REPLY_LINE);
+    for (const char *const *name = names; *name; name++)
+        cell_member(table, model->value, *name);
+    tree_line(&details, model->value, names);
+    table_cell(table, buf_text(&details));
+    buf_free(&details);
 }
 
 static void put_job(void *arg, struct json_value job)
@@ -198,16 +187,27 @@ static void show_event(struct ctl *ctl, const struct answer *event)
     put_line(&line);
 }
 
+static void put_attempt(struct json_value attempt)
+{
+    static const char *const but[] = {"number", NULL};
+    struct buf line;
+    buf_init(&line, LIMIT_REPLY_LINE);
+    buf_add_text(&line, "attempt ");
+    tree_scalar(&line, "number", json_get(attempt, "number"));
+    buf_add_byte(&line, ':');
+    tree_line(&line, attempt, but);
+    put_line(&line);
+}
+
 static void show_why(struct ctl *ctl, const struct answer *ok)
 {
-    static const char *const names[] = {"why", "text", NULL};
-    for (const char *const *name = names; *name; name++) {
-        if (json_type(json_get(ok->value, *name)) == JSON_STRING) {
-            put_member(ok->value, *name);
-            return;
-        }
+    if (json_type(json_get(ok->value, "text")) != JSON_STRING) {
+        tree_print(ctl, ok->value);
+        return;
     }
-    tree_print(ctl, ok->value);
+    put_member(ok->value, "text");
+    for (struct json_iter it = json_iter(json_get(ok->value, "attempts")); json_next(&it);)
+        put_attempt(it.value);
 }
 
 static void show_pong(struct ctl *ctl, const struct answer *ok, int64_t round_trip_us)

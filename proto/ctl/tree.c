@@ -56,8 +56,10 @@ static void add_number(struct buf *out, const char *name, struct json_value valu
     char text[UNITS_TEXT];
     int64_t number;
     double fraction;
-    if (ends_with(name, "_ms") && json_double(value, 0, 1e15, &fraction) == 0)
-        units_format_duration(llround(fraction), text);
+    double unit = ends_with(name, "_seconds") ? 1000 : 1;
+    bool is_duration = unit > 1 || ends_with(name, "_ms");
+    if (is_duration && json_double(value, 0, 1e12, &fraction) == 0)
+        units_format_duration(llround(fraction * unit), text);
     else if (ends_with(name, "bytes") && json_int(value, 0, INT64_MAX, &number) == 0)
         units_format_size((uint64_t)number, text);
     else {

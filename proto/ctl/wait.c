@@ -12,7 +12,8 @@
 #define ANSWER_GRACE_MS 10000 /* for the daemon to say itself that the time is up */
 #define STABLE_MS       2000  /* a connection that lived as long was a good one */
 #define RECONNECT_PAUSE 100
-#define LOOKED_AT_MAX   32 /* jobs whose estimate is asked for */
+#define TIMEOUT_MAX_MS  (30 * INT64_C(86400000)) /* the daemon's */
+#define LOOKED_AT_MAX   32                       /* jobs whose estimate is asked for */
 
 struct waiting {
     struct ctl *ctl;
@@ -25,6 +26,12 @@ struct waiting {
     int64_t give_up_at; /* while nobody answers */
     bool said_broken;
 };
+
+static void write_timeout(struct jsonw *w, int64_t ms)
+{
+    ms = ms < TIMEOUT_MAX_MS ? ms : TIMEOUT_MAX_MS;
+    jsonw_member_double(w, "timeout_seconds", (double)ms / 1000);
+}
 
 static char *wait_argument(const struct waiting *waiting)
 {
@@ -39,7 +46,7 @@ static char *wait_argument(const struct waiting *waiting)
         jsonw_string(&w, waiting->wait->ids[i]);
     jsonw_array_end(&w);
     if (waiting->deadline != CLOCK_NEVER)
-        jsonw_member_int(&w, "timeout_seconds", (clock_left(waiting->deadline) + 999) / 1000);
+        write_timeout(&w, clock_left(waiting->deadline));
     jsonw_member_bool(&w, "events", true);
     jsonw_object_end(&w);
     return buf_steal(&text);
