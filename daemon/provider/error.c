@@ -15,7 +15,7 @@
 #include "proto/mem.h"
 #include "proto/units.h"
 
-#define WAIT_MAX_MS (24 * 3600 * INT64_C(1000)) /* the longest wait that a provider can ask for */
+#define WAIT_MAX_MS (INT64_C(24) * 3600 * 1000) /* the longest wait that a provider can ask for */
 
 /* google/rpc/code.proto */
 static const char *const rpc_codes[] = {
