@@ -49,7 +49,6 @@ static void on_timer(struct timer *timer)
 static void suspend(struct exchange *exchange, struct exchange **list)
 {
     link_into(exchange, list);
-    exchange->suspended = true;
     MHD_suspend_connection(exchange->connection);
 }
 
@@ -109,7 +108,6 @@ static ssize_t on_read(void *closure, uint64_t position, char *out, size_t size)
     }
     exchange->waited = false;
     size_t got = stream_read(&reply->body, position, out, allowed_bytes(reply, position, size));
-    exchange->sent = position + got;
     exchange->sim->stats.bytes_sent += reply->is_video ? got : 0;
     return (ssize_t)got;
 }
@@ -243,8 +241,7 @@ void exchange_on_completed(void *closure, struct MHD_Connection *connection, voi
         return;
     }
     struct reply *reply = &exchange->reply;
-    if (reply->is_video_whole && code == MHD_REQUEST_TERMINATED_COMPLETED_OK &&
-        exchange->sent == reply->body.length) {
+    if (reply->is_video_whole && code == MHD_REQUEST_TERMINATED_COMPLETED_OK) {
         exchange->sim->stats.downloads_complete++;
     }
     unlink_it(exchange);
@@ -283,7 +280,6 @@ void exchange_wake(struct exchange *exchange, bool gone)
     if (gone) {
         exchange->operation = NULL;
     }
-    exchange->suspended = false;
     MHD_resume_connection(exchange->connection);
 }
 

@@ -71,9 +71,7 @@ struct exchange {
     struct reply reply;
 
     struct timer timer;
-    bool suspended;
     bool waited;          /* the pause is over, or the next byte may go */
-    uint64_t sent;        /* bytes of the answer's body */
     struct exchange **at; /* the pointer to it, in the list that it waits in */
     struct exchange *next;
 };
