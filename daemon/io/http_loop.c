@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "proto/mem.h"
@@ -13,9 +14,9 @@ struct http_socket {
     struct http_loop *loop;
     struct http_socket *next;
     curl_socket_t fd;
-    int wanted;         /* by libcurl; 0 also while it has let go of it */
-    int watched;        /* by libuv */
-    bool is_connection; /* we opened it; otherwise it is one of libcurl's own pipes */
+    uint64_t cookie; /* the kernel's name for it; 0: unknown, or one of libcurl's own pipes */
+    int wanted;      /* by libcurl; 0 also while it has let go of it */
+    int watched;     /* by libuv */
 };
 
 static void on_closed(uv_handle_t *handle)
@@ -41,7 +42,14 @@ static struct http_socket *socket_find(struct http_loop *loop, curl_socket_t fd)
     return NULL;
 }
 
-static struct http_socket *socket_add(struct http_loop *loop, curl_socket_t fd, bool is_connection)
+static uint64_t socket_cookie(curl_socket_t fd)
+{
+    uint64_t cookie = 0;
+    socklen_t size = sizeof(cookie);
+    return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
+}
+
+static struct http_socket *socket_add(struct http_loop *loop, curl_socket_t fd)
 {
     struct http_socket *socket = mem_alloc(sizeof(*socket));
     if (uv_poll_init_socket(loop->uv, &socket->poll, fd) != 0) {
@@ -51,7 +59,6 @@ static struct http_socket *socket_add(struct http_loop *loop, curl_socket_t fd, 
     socket->poll.data = socket;
     socket->loop = loop;
     socket->fd = fd;
-    socket->is_connection = is_connection;
     socket->next = loop->sockets;
     loop->sockets = socket;
     loop->handles++;
@@ -108,25 +115,30 @@ static void on_ready(uv_poll_t *poll, int status, int events)
     http_loop_wake(loop);
 }
 
+/* libcurl 7.88 closes a socket that is still connecting without a call of on_socket_close, and
+ * before it lets go of it here: then the number may stand for nothing, or for another file. */
+static void socket_let_go(struct http_socket *socket)
+{
+    socket->wanted = 0;
+    if (socket->cookie == 0 || socket_cookie(socket->fd) != socket->cookie)
+        socket_remove(socket);
+}
+
 static int on_socket_wanted(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 {
     struct http_loop *loop = arg;
-    struct http_socket *socket = known;
+    struct http_socket *socket = socket_find(loop, fd);
     (void)easy;
-    if (!socket)
-        socket = socket_find(loop, fd);
+    (void)known;
     if (what == CURL_POLL_REMOVE) {
-        if (socket && socket->is_connection)
-            socket->wanted = 0;
-        else if (socket)
-            socket_remove(socket);
+        if (socket)
+            socket_let_go(socket);
         return 0;
     }
     if (!socket)
-        socket = socket_add(loop, fd, false);
+        socket = socket_add(loop, fd);
     if (!socket)
         return 0; /* -1 would end the multi handle; its time-outs bound this transfer */
-    curl_multi_assign(loop->multi, fd, socket);
     socket->wanted =
         (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
     socket_watch(socket, socket->wanted);
@@ -221,10 +233,12 @@ curl_socket_t http_loop_open(struct http_loop *loop, const struct curl_sockaddr 
                     address->protocol);
     if (fd < 0)
         return CURL_SOCKET_BAD;
-    if (!socket_add(loop, fd, true)) {
+    struct http_socket *added = socket_add(loop, fd);
+    if (!added) {
         close(fd);
         return CURL_SOCKET_BAD;
     }
+    added->cookie = socket_cookie(fd);
     loop->opened++;
     return fd;
 }
