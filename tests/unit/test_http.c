@@ -303,13 +303,28 @@ static void test_too_large(void **state)
     }
 }
 
-/* EPOLLERR: libuv gives UV_EBADF for it. */
+/* EPOLLERR: libuv gives UV_EBADF for it. libcurl looks by itself 200 ms after connecting, so that
+ * is waited for. */
+static void test_late_reset(void **state)
+{
+    struct world *world = *state;
+    struct wish wish;
+    wish_init(&wish, world, "/");
+    wish.ask.total_ms = wish.ask.stall_ms = 0;
+    wish.ask.connect_ms = 10 * GIVE_UP_MS;
+    world->server.on_request = say_nothing;
+    http_start(world->http, &wish.transfer);
+    run_until(world, &world->server.requests, 1);
+    run_for(world, 300);
+    peer_reset(world->server.peers);
+    run_until(world, &wish.done, 1);
+    assert_end(&wish, HTTP_NO_ANSWER, "");
+}
+
 static void test_reset(void **state)
 {
     struct wish wish;
     wish_init(&wish, *state, "/");
-    wish.ask.total_ms = wish.ask.stall_ms = 0; /* it must be noticed, not timed out */
-    wish.ask.connect_ms = 10 * GIVE_UP_MS;
     answers(wish.world, "", send_script_and_reset);
     wish_run(&wish);
     assert_end(&wish, HTTP_NO_ANSWER, "");
@@ -576,6 +591,7 @@ int main(void)
         WITH_WORLD(test_bad_answers),
         WITH_WORLD(test_huge_header),
         WITH_WORLD(test_too_large),
+        WITH_WORLD(test_late_reset),
         WITH_WORLD(test_reset),
         WITH_WORLD(test_reset_at_head),
         WITH_WORLD(test_never_sent),
