@@ -386,6 +386,8 @@ static int run(struct veod *veod)
     signal(SIGPIPE, SIG_IGN);
     umask(0027);
     raise_descriptor_limit();
+    /* Commits, files' bytes and their hashes share libuv's pool. */
+    setenv("UV_THREADPOOL_SIZE", "8", 0);
     if (open_all(veod, &error) < 0) {
         log_error("main", "%s", error.message);
         return EXIT_FAILURE;

@@ -26,7 +26,6 @@ struct fetch {
     struct sink **given; /* inline results, complete; NULL: they are at uris */
     char *url;
     int hops;
-    int strikes;
     bool begun; /* the first bytes of the answer were looked at */
     bool paused;
     size_t skip;      /* bytes of the pieces that come again, which were taken already */
@@ -145,7 +144,7 @@ static void try_later(struct task *task)
 static void strike(struct task *task, const char *code)
 {
     close_sink(task->fetch, true);
-    if (++task->fetch->strikes >= STRIKES_MAX)
+    if (++task->strikes >= STRIKES_MAX)
         fail_for_good(task, code);
     else
         try_later(task);
@@ -249,7 +248,7 @@ static void keep_file(struct task *task)
     task->engine->stats.fetched_bytes += file->bytes;
     close_sink(fetch, false);
     fetch->index++;
-    fetch->strikes = 0;
+    task->strikes = 0;
     task->failures = 0;
     next_file(task);
 }
@@ -363,6 +362,8 @@ static enum http_flow on_body(struct http_transfer *transfer, const struct http_
         task_set_trouble(task, "the result is larger than [limits] result_bytes");
         return HTTP_STOP;
     }
+    if (sink_status(fetch->sink) < 0)
+        return HTTP_STOP;
     size_t took = known + sink_write(fetch->sink, data + known, length - known);
     if (took < length) {
         fetch->skip = took;
@@ -421,7 +422,11 @@ static void on_loaded(struct http_transfer *transfer, const struct http_reply *r
     struct task *task = heap_entry(transfer, struct task, transfer);
     struct fetch *fetch = task->fetch;
     task->busy = false;
-    if (reply->end == HTTP_STOPPED) {
+    if (sink_status(fetch->sink) < 0) {
+        task_set_trouble(task, "cannot write the result: %s", strerror(-sink_status(fetch->sink)));
+        log_error("fetch", "%s: %s", task->job->id, task->trouble);
+        try_later(task);
+    } else if (reply->end == HTTP_STOPPED) {
         strike(task, sink_bytes(fetch->sink) > 0 ? "result-too-large" : "not-a-video");
     } else if (reply->end != HTTP_ANSWERED) {
         task_set_trouble(task, "the download broke off: %s", reply->reason);

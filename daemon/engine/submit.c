@@ -65,16 +65,16 @@ static bool prepare(struct http_transfer *transfer, struct http_request *request
 {
     struct task *task = heap_entry(transfer, struct task, transfer);
     struct wire_request wire;
-    if (task->engine->stopping || task->job->state != JOB_SUBMITTING) {
+    if (task->engine->stopping) {
         task->busy = false;
-        if (task->job->state == JOB_SUBMITTING)
-            put_back(task);
+        put_back(task);
         return false;
     }
     wire_request_init(&wire);
     task->provider->provider.dialect->submit(&task->provider->provider, task->job->request, &wire);
     task_fill_request(task->engine, task->provider, &wire, request);
     request->only_once = true;
+    task->sent = true;
     task->engine->stats.submissions++;
     return true;
 }
@@ -162,7 +162,11 @@ static void judge(struct task *task, const struct outcome *outcome)
 
 static void unanswered(struct task *task, const struct http_reply *reply)
 {
+    struct engine *engine = task->engine;
     bool sent = reply->end != HTTP_NOT_SENT;
+    if (!sent) /* then it is the same for the others */
+        sched_shut(engine->sched, engine_provider_index(engine, task->provider),
+                   engine_steady_ms(engine), -1, &engine->config.backoff, engine_random());
     char *message = mem_format("%s%s", sent ? "sent, and no complete answer came: " : "",
                                reply->reason ? reply->reason : "unknown");
     struct job_event event = {
@@ -170,7 +174,7 @@ static void unanswered(struct task *task, const struct http_reply *reply)
         .error = {.code = (char *)(uintptr_t)(sent ? "no-answer" : "unreachable"),
                   .message = message,
                   .retryable = true},
-        .delay_ms = engine_backoff(task->engine, task->job->backoffs),
+        .delay_ms = engine_backoff(engine, task->job->backoffs),
     };
     task_event(task, &event, false, NULL, NULL);
     free(message);
@@ -179,11 +183,13 @@ static void unanswered(struct task *task, const struct http_reply *reply)
 static void on_done(struct http_transfer *transfer, const struct http_reply *reply)
 {
     struct task *task = heap_entry(transfer, struct task, transfer);
+    struct engine *engine = task->engine;
     task->busy = false;
-    task->engine->provider_private[engine_provider_index(task->engine, task->provider)] |=
-        reply->peer_private;
+    task->sent = false;
+    engine->provider_private[engine_provider_index(engine, task->provider)] |= reply->peer_private;
     if (reply->end != HTTP_ANSWERED) {
         unanswered(task, reply);
+        engine_maybe_stopped(engine);
         return;
     }
     struct wire_reply wire = {
@@ -197,6 +203,7 @@ static void on_done(struct http_transfer *transfer, const struct http_reply *rep
     task->provider->provider.dialect->submitted(&wire, &outcome);
     judge(task, &outcome);
     outcome_free(&outcome);
+    engine_maybe_stopped(engine);
 }
 
 void submit_start(struct task *task)

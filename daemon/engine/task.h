@@ -7,6 +7,8 @@
 #include "daemon/core/ulid.h"
 #include "daemon/engine/engine.h"
 
+#define STORE_RETRY_MS 1000 /* between tries of a store that failed */
+
 struct fetch;
 struct inbox;
 struct telling;
@@ -41,7 +43,9 @@ struct task {
 
     struct http_transfer transfer;
     bool busy;               /* the transfer is under way */
+    bool sent;               /* it is a submission, and may have left */
     int failures;            /* of polls or downloads in a row */
+    int strikes;             /* answers in a row that say there is no video to be had */
     int64_t last_running_ms; /* the last poll that said "not yet", since running_at */
     char *trouble;           /* what the last failing poll or download said; NULL: none */
     struct inbox *inbox;     /* a poll's answer on its way */
@@ -87,36 +91,64 @@ struct engine {
 };
 
 /* engine.c */
-struct task *engine_task(const struct engine *engine, const char *id);
 int64_t engine_wall_ms(void);
 int64_t engine_steady_ms(const struct engine *engine);
 double engine_random(void);
 int64_t engine_backoff(const struct engine *engine, int earlier);
+/* Calls `stopped` if that was asked for and no submission is under way any more. */
+void engine_maybe_stopped(struct engine *engine);
 
-/* Applies a copy of `event`, now or when the change under way is durable. `done` may be NULL. */
-void task_event(struct task *task, const struct job_event *event, bool undo, engine_done_fn *done,
-                void *arg);
-void task_wake_at(struct task *task, int64_t steady_ms);
-void task_sleep(struct task *task);
-void task_set_trouble(struct task *task, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+/* tasks.c: the live jobs, and the one timer for all of them. */
+struct task *engine_task(const struct engine *engine, const char *id); /* NULL: not live */
+struct task **engine_list_tasks(const struct engine *engine); /* fresh memory, task_count of them */
 struct engine_provider *engine_provider_named(const struct engine *engine, const char *name);
+/* The one that its operation is at, or that would take its next attempt; NULL: none. */
+struct engine_provider *engine_provider_for(const struct engine *engine, const struct job *job);
 size_t engine_provider_index(const struct engine *engine, const struct engine_provider *provider);
-
-/* Fills what every request has in common. Takes the wire request's memory. */
-void task_fill_request(const struct engine *engine, const struct engine_provider *provider,
-                       struct wire_request *wire, struct http_request *request);
-
+void engine_arm(struct engine *engine);
+void engine_init_timer(struct engine *engine);
+struct task *task_add(struct engine *engine, struct job *job); /* takes the job */
 /* Lets the task go; the store keeps the job. */
 void task_drop(struct task *task);
+/* The same, if it has ended and nothing more is to be done for it. */
+void task_maybe_drop(struct task *task);
+void task_wake_at(struct task *task, int64_t steady_ms);
+void task_sleep(struct task *task);
 
-/* ask.c */
-void ask_forget_all(struct engine *engine); /* after http is closed */
+/* change.c: from an event to a durable change. */
+
+/* Applies a copy of `event`, now or when the change under way is durable. `done` may be NULL. The
+ * task may be gone afterwards. */
+void task_event(struct task *task, const struct job_event *event, bool undo, engine_done_fn *done,
+                void *arg);
+/* Starts the first waiting change that its job still takes, unless one is under way. */
+void task_apply_changes(struct task *task);
+void task_free_changes(struct task *task);
+/* A job has a new state, durably: tells the log and the observers. */
+void task_tell(struct task *task, int64_t event, const char *detail);
+struct error engine_store_error(int status);
+void engine_store_failed(struct engine *engine, int status);
+
+/* state.c: what a state asks for. */
+void task_go_on(struct task *task); /* the task may be gone afterwards */
+void task_stop_work(struct task *task, bool remove_parts);
+void task_count(struct task *task); /* in flight, and between pick and answer */
 
 /* describe.c: what an event changed, as a JSON object in fresh memory. */
 char *task_describe(const struct job *job);
 
+/* explain.c: what the last failing poll or download said; a NULL format: nothing. */
+void task_set_trouble(struct task *task, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* ask.c */
+void ask_forget_all(struct engine *engine); /* after http is closed */
+
 /* submit.c */
+
+/* Fills what every request has in common. Takes the wire request's memory. */
+void task_fill_request(const struct engine *engine, const struct engine_provider *provider,
+                       struct wire_request *wire, struct http_request *request);
 void submit_schedule(struct engine *engine); /* picks as many as may start */
 void submit_start(struct task *task);        /* the job is durably `submitting` */
 void submit_tell_cancel(struct engine *engine, const struct job *job);

@@ -88,18 +88,23 @@ static int perform(const struct rule *rule)
     abort();
 }
 
+static bool is_due(const struct rule *rule)
+{
+    return rule->nth == 0 || rule->passes == rule->nth ||
+           (rule->and_later && rule->passes > rule->nth);
+}
+
 int fault_point(const char *name)
 {
     int status = 0;
     pthread_once(&once, read_rules);
     pthread_mutex_lock(&lock);
-    for (size_t i = 0; i < rule_count && status == 0; i++) {
+    for (size_t i = 0; i < rule_count; i++) {
         struct rule *rule = &rules[i];
         if (strcmp(rule->name, name) != 0)
             continue;
         rule->passes++;
-        if (rule->nth == 0 || rule->passes == rule->nth ||
-            (rule->and_later && rule->passes > rule->nth))
+        if (status == 0 && is_due(rule))
             status = perform(rule);
     }
     pthread_mutex_unlock(&lock);

@@ -1,0 +1,106 @@
+/* What a state asks for: one function, for a job that has just changed and for one that was found
+ * at startup. */
+#include "daemon/engine/task.h"
+
+static void count_submitting(struct task *task)
+{
+    if (!task->is_submitting || task->job->state == JOB_SUBMITTING || task->sent)
+        return;
+    task->is_submitting = false;
+    task->engine->submitting--;
+}
+
+static void count_in_flight(struct task *task)
+{
+    bool in_flight = (job_state_flags(task->job->state) & JOB_IN_FLIGHT) != 0;
+    if (task->in_flight && !in_flight)
+        sched_landed(task->engine->sched);
+    else if (!task->in_flight && in_flight)
+        sched_took_off(task->engine->sched);
+    task->in_flight = in_flight;
+}
+
+void task_count(struct task *task)
+{
+    count_in_flight(task);
+    count_submitting(task);
+}
+
+static void enqueue(struct task *task)
+{
+    struct engine *engine = task->engine;
+    int64_t wait = task->job->not_before - engine_wall_ms();
+    int64_t left = task->job->deadline_at - engine_wall_ms();
+    task->provider = engine_provider_for(engine, task->job);
+    if (task->provider) {
+        task->queue.priority = task->job->request->priority;
+        task->queue.lane = engine_provider_index(engine, task->provider);
+        task->queue.not_before = engine_steady_ms(engine) + (wait > 0 ? wait : 0);
+        sched_remove(engine->sched, &task->queue);
+        sched_add(engine->sched, &task->queue);
+    }
+    task_wake_at(task, engine_steady_ms(engine) + (left > 0 ? left : 0));
+}
+
+void task_stop_work(struct task *task, bool remove)
+{
+    task_sleep(task);
+    /* A submission that is on its way is listened to, whatever its job has become. */
+    if (!(task->sent && task->job->state == JOB_CANCELLED)) {
+        http_cancel(task->engine->http, &task->transfer);
+        task->busy = false;
+    }
+    poll_drop(task);
+    fetch_drop(task, remove);
+}
+
+static void end_work(struct task *task)
+{
+    task_stop_work(task, task->job->state == JOB_CANCELLED);
+    if (task->job->state == JOB_CANCELLED && task->job->operation)
+        submit_tell_cancel(task->engine, task->job);
+    task_maybe_drop(task);
+}
+
+void task_go_on(struct task *task)
+{
+    sched_remove(task->engine->sched, &task->queue);
+    task_count(task);
+    if (task->engine->over)
+        return;
+    if (task->changes) {
+        task_apply_changes(task);
+        return;
+    }
+    switch (task->job->state) {
+    case JOB_QUEUED:
+        task->failures = 0;
+        enqueue(task);
+        break;
+    case JOB_SUBMITTING:
+        task_sleep(task);
+        submit_start(task);
+        break;
+    case JOB_RUNNING:
+        task->strikes = 0;
+        poll_arm(task, poll_next_wait(task));
+        break;
+    case JOB_FETCHING:
+        task_sleep(task);
+        fetch_start(task);
+        break;
+    case JOB_HELD:
+    case JOB_UNCERTAIN:
+        task_stop_work(task, false);
+        break;
+    case JOB_DONE:
+    case JOB_FILTERED:
+    case JOB_FAILED:
+    case JOB_EXPIRED:
+    case JOB_CANCELLED:
+        end_work(task);
+        break;
+    case JOB_STATE_COUNT:
+        break;
+    }
+}
