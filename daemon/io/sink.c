@@ -54,19 +54,21 @@ struct sink {
     char sha256[2 * SHA256_BYTES + 1];
 };
 
+/* `name` has no slash and is not "..", so where openat2 is missing O_NOFOLLOW says the same. */
 static int open_beneath(int folder, const char *name, int flags, mode_t mode)
 {
     struct open_how how = {.flags = (unsigned)(flags | O_CLOEXEC),
                            .mode = mode,
                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
     long fd = syscall(SYS_openat2, folder, name, &how, sizeof(how));
+    if (fd < 0 && errno == ENOSYS)
+        fd = openat(folder, name, flags | O_CLOEXEC | O_NOFOLLOW, mode);
     return fd < 0 ? -errno : (int)fd;
 }
 
 static bool is_plain_name(const char *name)
 {
-    size_t length = strlen(name);
-    return length > 0 && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+    return name[0] != '\0' && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
 /* Steps into one folder, which is made if it is missing, and lets go of the one before. */
@@ -115,10 +117,9 @@ static int hash_file(int fd, EVP_MD_CTX *hash, uint64_t *ret_bytes)
     *ret_bytes = 0;
     do {
         length = pread(fd, room, SINK_BUFFER, (off_t)*ret_bytes);
-        if (length > 0) {
+        if (length > 0)
             EVP_DigestUpdate(hash, room, (size_t)length);
-            *ret_bytes += (uint64_t)length;
-        }
+        *ret_bytes += length > 0 ? (uint64_t)length : 0;
     } while (length > 0 || (length < 0 && errno == EINTR));
     int status = length < 0 ? -errno : 0;
     free(room);
@@ -144,9 +145,9 @@ static int do_open(struct sink *sink)
     /* Not blocking: should it be a FIFO, it is refused below. */
     sink->fd = open_beneath(sink->folder, sink->part,
                             O_RDWR | O_CREAT | O_NONBLOCK | (sink->resume ? 0 : O_TRUNC), 0640);
+    struct stat about;
     if (sink->fd < 0)
         return sink->fd;
-    struct stat about;
     if (fstat(sink->fd, &about) < 0)
         return -errno;
     if (!S_ISREG(about.st_mode))
@@ -359,7 +360,6 @@ static void complete(struct sink *sink)
         return;
     case SINK_FINISH:
         sink->finishing = false;
-        sink->finished = sink->failed == 0;
         free_buffers(sink);
         sink->hooks.finished(sink->arg, sink->failed);
         return;

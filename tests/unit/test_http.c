@@ -225,8 +225,7 @@ static void test_odd_but_complete(void **state)
         "HTTP/1.0 200 OK\r\n\r\nbody",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody",
-        "HTTP/1.1 103 Hints\r\nRetry-After: 5\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"
-        "body",
+        "HTTP/1.1 103 Early\r\nRetry-After: 5\r\n\r\nHTTP/1.0 200 OK\r\n\r\nbody",
     };
     struct wish wish;
     wish_init(&wish, *state, "/");
