@@ -8,10 +8,9 @@
 #include "proto/mem.h"
 #include "proto/units.h"
 
-#define HOPS_MAX      5
-#define STRIKES_MAX   3                       /* answers that say the result is gone or no video */
-#define GIVE_UP_MS    (48 * 60 * 60 * 1000LL) /* ai.google.dev, Veo: results are kept two days */
-#define PROCESSING_MS 2000                    /* between two questions about a file's state */
+#define HOPS_MAX    5
+#define STRIKES_MAX 3                       /* answers that say the result is gone or no video */
+#define GIVE_UP_MS  (48 * 60 * 60 * 1000LL) /* ai.google.dev, Veo: results are kept two days */
 
 /*   ask ─ (not ready: rest) ─ open ─ load ─ (redirect: load) ─ finish ─ next file, or done
  *    └──────────── any of them, on trouble: rest, and again from ask ─────────────┘ */
@@ -181,7 +180,7 @@ static void on_asked(struct http_transfer *transfer, const struct http_reply *re
     switch (task->provider->provider.dialect->filed(&wire)) {
     case FILE_PROCESSING:
         task_set_trouble(task, "the provider is still processing the file");
-        rest(task, PROCESSING_MS);
+        rest(task, task->engine->config.poll.min_ms);
         break;
     case FILE_FAILED:
         task_set_trouble(task, "the provider says that the file's processing failed");
