@@ -49,12 +49,12 @@ struct http_request {
     char *body;               /* POST; application/json */
     size_t body_length;
     uint64_t range_from; /* above 0: "Range: bytes=N-" */
-    bool only_once;      /* never sent again by libcurl on another connection: for what costs money */
-    bool allow_private;  /* may connect to loopback, link-local and private addresses */
-    int64_t connect_ms;  /* to be connected */
-    int64_t stall_ms;    /* without progress */
-    int64_t total_ms;    /* 0: no bound in total */
-    size_t max_body;     /* bytes of the answer kept for `done` */
+    bool only_once; /* never sent again by libcurl on another connection: for what costs money */
+    bool allow_private; /* may connect to loopback, link-local and private addresses */
+    int64_t connect_ms; /* to be connected */
+    int64_t stall_ms;   /* without progress */
+    int64_t total_ms;   /* 0: no bound in total */
+    size_t max_body;    /* bytes of the answer kept for `done` */
 };
 
 enum http_end {

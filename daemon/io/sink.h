@@ -62,7 +62,8 @@ const char *sink_sha256(const struct sink *sink); /* 64 hexadecimal digits; the 
  * `remove`. A finished file stays. Takes NULL. */
 void sink_close(struct sink *sink, bool remove);
 
-/* Removes a file below root, following no link; for FORGET {"files":true}. Blocks. Negative errno. */
+/* Removes a file below root, following no link; for FORGET {"files":true}. Blocks. Negative errno.
+ */
 int sink_remove(const char *root, const char *name);
 
 #endif
