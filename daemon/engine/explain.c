@@ -107,7 +107,7 @@ static void explain_live(const struct engine *engine, const struct task *task, s
 
 void engine_explain(const struct engine *engine, const struct job *job, struct buf *ret)
 {
-    buf_addf(ret, "Job %s is %s, since ", job->id, job_state_name(job->state));
+    buf_addf(ret, "Job %s has been %s for ", job->id, job_state_name(job->state));
     add_duration(ret, engine_wall_ms() - job->updated_at);
     buf_add_text(ret, ".");
     if (job->error.message)
