@@ -392,7 +392,7 @@ static const struct {
     [JOB_REJECTED] = {BIT(SUBMITTING), on_rejected, "rejected"},
     [JOB_NO_CREDIT] = {BIT(SUBMITTING), on_no_credit, "held for credit"},
     [JOB_UNHEARD] = {BIT(SUBMITTING), on_unheard, "made uncertain"},
-    [JOB_RESULT] = {BIT(SUBMITTING) | BIT(RUNNING), on_result, "fetched"},
+    [JOB_RESULT] = {BIT(SUBMITTING) | BIT(RUNNING) | BIT(FETCHING), on_result, "fetched"},
     [JOB_FILTERED_OUT] = {BIT(SUBMITTING) | BIT(RUNNING), on_filtered, "filtered"},
     [JOB_OPERATION_FAILED] = {BIT(SUBMITTING) | BIT(RUNNING), on_operation_failed, "failed"},
     [JOB_DEADLINE] = {BIT(QUEUED) | BIT(RUNNING), on_deadline, "expired"},

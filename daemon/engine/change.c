@@ -57,14 +57,20 @@ static void finish_change(struct task *task, const struct error *error)
 {
     struct change *change = task->changes;
     task->changes = change->next;
+    task->calling++;
     if (change->done)
         change->done(change->arg, error ? NULL : task->job, error);
+    task->calling--;
     free_change(change);
 }
 
 struct error engine_store_error(int status)
 {
     struct error error;
+    if (status == -ENOENT) {
+        error_set(&error, ERROR_NOT_FOUND, "id", "the job was forgotten meanwhile");
+        return error;
+    }
     error_set(&error, status == -ENOSPC ? ERROR_DISK_FULL : ERROR_INTERNAL, NULL,
               status == -ENOSPC ? "no space left to store the change: %s; nothing was changed"
                                 : "the store failed: %s; nothing was changed",
@@ -105,8 +111,10 @@ static void on_commit_failed(struct task *task, int status)
 {
     struct engine *engine = task->engine;
     struct error error = engine_store_error(status);
-    engine_store_failed(engine, status);
-    if (!task->changes->undo) {
+    bool forgotten = status == -ENOENT;
+    if (!forgotten)
+        engine_store_failed(engine, status);
+    if (!task->changes->undo && !forgotten) {
         task->next_stuck = engine->stuck;
         engine->stuck = task;
         refuse_undoable(task, &error);
@@ -118,8 +126,10 @@ static void on_commit_failed(struct task *task, int status)
     task->detail = NULL;
     finish_change(task, &error);
     task_count(task);
-    if (task->changes)
-        task_apply_changes(task);
+    if (task_apply_changes(task))
+        return;
+    if (forgotten)
+        task_drop(task);
     else if (task->job->state == JOB_QUEUED)
         task_go_on(task);
     else
@@ -174,6 +184,8 @@ static void on_committed(struct task *task)
     engine->stats.states[task->job->state]++;
     job_free(before);
     task->recovered = false;
+    /* Before anybody hears of it: the next command for it may come from inside of telling. */
+    task_come_to_rest(task);
     task_tell(task, task->write.event, task->detail);
     free(task->detail);
     task->detail = NULL;
@@ -207,8 +219,7 @@ static void write_update(struct task *task)
     store_write(task->engine->store, &task->write);
 }
 
-/* Starts the first change that its job still takes. */
-void task_apply_changes(struct task *task)
+bool task_apply_changes(struct task *task)
 {
     while (task->changes && !task->next) {
         struct change *change = task->changes;
@@ -216,15 +227,14 @@ void task_apply_changes(struct task *task)
         task->next = job_copy(task->job);
         if (job_step(task->next, &change->event, &task->engine->config.policy, &error) == 0) {
             write_update(task);
-            return;
+            return true;
         }
         job_free(task->next);
         task->next = NULL;
         log_debug("job", "%s: %s", task->job->id, error.message);
         finish_change(task, &error);
     }
-    if (!task->changes)
-        task_maybe_drop(task);
+    return task->changes != NULL;
 }
 
 void task_event(struct task *task, const struct job_event *event, bool undo, engine_done_fn *done,
@@ -238,8 +248,8 @@ void task_event(struct task *task, const struct job_event *event, bool undo, eng
     while (*link)
         link = &(*link)->next;
     *link = change;
-    if (task->changes == change)
-        task_apply_changes(task);
+    if (task->changes == change && !task_apply_changes(task))
+        task_maybe_drop(task);
 }
 
 void task_free_changes(struct task *task)

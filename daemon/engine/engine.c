@@ -302,29 +302,37 @@ static bool is_unsettled(const struct task *task)
     return task->busy && task->job->state == JOB_CANCELLED;
 }
 
+static int may_change(const struct engine *engine, const struct task *task, const struct job *job,
+                      enum job_event_type type, struct error *error)
+{
+    if (engine->store_failing)
+        return error_set(error, ERROR_DISK_FULL, NULL,
+                         "the store can't take changes now; nothing was changed");
+    /* It ended after it was looked up, or was looked up before its sender was told of it. */
+    if (!task && (job_state_flags(job->state) & JOB_LIVE))
+        return error_set(error, ERROR_CONFLICT, NULL,
+                         "job %s has just changed; look again at its state", job->id);
+    if (task && type == JOB_RETRY && is_unsettled(task))
+        return error_set(error, ERROR_CONFLICT, NULL,
+                         "the answer to its cancelled submission is still awaited; try again");
+    return 0;
+}
+
 void engine_change(struct engine *engine, struct job *job, enum job_event_type type,
                    const char *reason, engine_done_fn *done, void *arg)
 {
     struct task *task = engine_task(engine, job->id);
     struct error error;
-    if (task && task->job != job)
+    if (may_change(engine, task, job, type, &error) < 0) {
         job_free(job);
-    if (!task)
-        task = task_add(engine, job);
-    if (type == JOB_RETRY && is_unsettled(task)) {
-        error_set(&error, ERROR_CONFLICT, NULL,
-                  "the answer to its cancelled submission is still awaited; try again");
-        done(arg, NULL, &error);
-        return;
-    }
-    if (engine->store_failing) {
-        error_set(&error, ERROR_DISK_FULL, NULL,
-                  "the store can't take changes now; nothing was changed");
         if (done)
             done(arg, NULL, &error);
-        task_maybe_drop(task);
         return;
     }
+    if (task)
+        job_free(job);
+    else
+        task = task_add(engine, job);
     bool has_error = type == JOB_CANCEL || type == JOB_HOLD;
     struct job_event event = {
         .type = type,

@@ -521,12 +521,24 @@ void fetch_wake(struct task *task)
     fetch_start(task);
 }
 
+/* Nobody will know of a cancelled job's files, and they would be in a later attempt's way. */
+static void remove_kept(const struct task *task)
+{
+    for (size_t i = 0; i < task->fetch->index; i++) {
+        char *name = fetch_name(task->job, i);
+        sink_remove(task->engine->config.output_directory, name);
+        free(name);
+    }
+}
+
 void fetch_drop(struct task *task, bool remove)
 {
     struct fetch *fetch = task->fetch;
     leave(task);
     if (!fetch)
         return;
+    if (remove && task->job->state == JOB_CANCELLED)
+        remove_kept(task);
     task->fetch = NULL;
     for (size_t i = 0; i < fetch->count; i++) {
         if (fetch->given)

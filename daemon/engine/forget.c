@@ -35,11 +35,12 @@ static void on_forgotten(struct store_write *write)
 {
     struct forgetting *forgetting = write->context;
     if (write->status < 0) {
-        struct error error;
-        error_set(&error, ERROR_DISK_FULL, NULL, "the store failed: %s; nothing was changed",
-                  strerror(-write->status));
+        struct error error = engine_store_error(write->status);
         forgetting->done(forgetting->arg, NULL, &error);
     } else {
+        struct task *task = engine_task(forgetting->engine, forgetting->job->id);
+        if (task && !task->changes)
+            task_drop(task);
         if (forgetting->files)
             remove_files(forgetting);
         forgetting->engine->stats.states[forgetting->job->state]--;
@@ -54,7 +55,9 @@ void engine_forget(struct engine *engine, struct job *job, bool files, engine_do
 {
     struct error error;
     struct task *task = engine_task(engine, job->id);
-    if (task && (task->changes || task->busy || task->job->state != JOB_UNCERTAIN)) {
+    bool at_rest = !task || task->job->state == JOB_UNCERTAIN ||
+                   (job_state_flags(task->job->state) & JOB_ENDED) != 0;
+    if (!at_rest || (task && (task->changes || task->busy))) {
         error_set(&error, ERROR_CONFLICT, NULL,
                   "a job that is %s can't be forgotten: it must have ended, or be uncertain",
                   job_state_name(task->job->state));
@@ -62,8 +65,6 @@ void engine_forget(struct engine *engine, struct job *job, bool files, engine_do
         done(arg, NULL, &error);
         return;
     }
-    if (task)
-        task_drop(task);
     struct forgetting *forgetting = mem_alloc(sizeof(*forgetting));
     *forgetting =
         (struct forgetting){.engine = engine, .job = job, .files = files, .done = done, .arg = arg};

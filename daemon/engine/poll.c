@@ -215,6 +215,8 @@ void poll_start(struct task *task)
         return;
     if (!task->provider) {
         task_set_trouble(task, "its provider \"%s\" is no longer configured", task->job->provider);
+        if (task->job->state == JOB_RUNNING)
+            poll_arm(task, 0); /* the deadline still counts */
         return;
     }
     task->busy = true;

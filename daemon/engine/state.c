@@ -46,7 +46,7 @@ void task_stop_work(struct task *task, bool remove)
 {
     task_sleep(task);
     /* A submission that is on its way is listened to, whatever its job has become. */
-    if (!(task->sent && task->job->state == JOB_CANCELLED)) {
+    if (!task->sent || task->job->state != JOB_CANCELLED || task->engine->over) {
         http_cancel(task->engine->http, &task->transfer);
         task->busy = false;
     }
@@ -54,12 +54,14 @@ void task_stop_work(struct task *task, bool remove)
     fetch_drop(task, remove);
 }
 
-static void end_work(struct task *task)
+void task_come_to_rest(struct task *task)
 {
-    task_stop_work(task, task->job->state == JOB_CANCELLED);
-    if (task->job->state == JOB_CANCELLED && task->job->operation)
+    bool cancelled = task->job->state == JOB_CANCELLED;
+    if (!(job_state_flags(task->job->state) & (JOB_ENDED | JOB_STUCK)))
+        return;
+    task_stop_work(task, cancelled);
+    if (cancelled && task->job->operation && !task->job->noticed_at)
         submit_tell_cancel(task->engine, task->job);
-    task_maybe_drop(task);
 }
 
 void task_go_on(struct task *task)
@@ -68,10 +70,8 @@ void task_go_on(struct task *task)
     task_count(task);
     if (task->engine->over)
         return;
-    if (task->changes) {
-        task_apply_changes(task);
+    if (task_apply_changes(task))
         return;
-    }
     switch (task->job->state) {
     case JOB_QUEUED:
         task->failures = 0;
@@ -91,14 +91,13 @@ void task_go_on(struct task *task)
         break;
     case JOB_HELD:
     case JOB_UNCERTAIN:
-        task_stop_work(task, false);
         break;
     case JOB_DONE:
     case JOB_FILTERED:
     case JOB_FAILED:
     case JOB_EXPIRED:
     case JOB_CANCELLED:
-        end_work(task);
+        task_maybe_drop(task);
         break;
     case JOB_STATE_COUNT:
         break;

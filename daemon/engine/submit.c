@@ -189,6 +189,7 @@ static void on_done(struct http_transfer *transfer, const struct http_reply *rep
     engine->provider_private[engine_provider_index(engine, task->provider)] |= reply->peer_private;
     if (reply->end != HTTP_ANSWERED) {
         unanswered(task, reply);
+        submit_schedule(engine);
         engine_maybe_stopped(engine);
         return;
     }
@@ -203,6 +204,8 @@ static void on_done(struct http_transfer *transfer, const struct http_reply *rep
     task->provider->provider.dialect->submitted(&wire, &outcome);
     judge(task, &outcome);
     outcome_free(&outcome);
+    /* An answer to what was cancelled changes nothing more, but makes room. */
+    submit_schedule(engine);
     engine_maybe_stopped(engine);
 }
 

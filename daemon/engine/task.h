@@ -30,6 +30,7 @@ struct task {
 
     struct job *next;       /* as it will be: in the store's hands; NULL: no change under way */
     struct change *changes; /* the first is the one under way */
+    unsigned calling;       /* a client is being answered, who may have the next command ready */
     struct store_write write;
     char *detail;
     struct task *next_stuck; /* waits for a store that works again */
@@ -121,8 +122,9 @@ void task_sleep(struct task *task);
  * task may be gone afterwards. */
 void task_event(struct task *task, const struct job_event *event, bool undo, engine_done_fn *done,
                 void *arg);
-/* Starts the first waiting change that its job still takes, unless one is under way. */
-void task_apply_changes(struct task *task);
+/* Starts the first waiting change that its job still takes. False: there is none, and none is under
+ * way. */
+bool task_apply_changes(struct task *task);
 void task_free_changes(struct task *task);
 /* A job has a new state, durably: tells the log and the observers. */
 void task_tell(struct task *task, int64_t event, const char *detail);
@@ -131,6 +133,8 @@ void engine_store_failed(struct engine *engine, int status);
 
 /* state.c: what a state asks for. */
 void task_go_on(struct task *task); /* the task may be gone afterwards */
+/* If it has ended, or nobody but a person moves it on: ends what is under way for it. */
+void task_come_to_rest(struct task *task);
 void task_stop_work(struct task *task, bool remove_parts);
 void task_count(struct task *task); /* in flight, and between pick and answer */
 

@@ -66,6 +66,7 @@ static void detach_observers(struct task *task)
 void task_drop(struct task *task)
 {
     struct engine *engine = task->engine;
+    detach_observers(task); /* they are found by way of the table */
     tdelete(task, &engine->tasks, compare_ids);
     engine->task_count--;
     task_sleep(task);
@@ -75,7 +76,6 @@ void task_drop(struct task *task)
         poll_drop(task);
         fetch_drop(task, false);
     }
-    detach_observers(task);
     if (task->in_flight)
         sched_landed(engine->sched);
     if (task->is_submitting)
@@ -88,7 +88,8 @@ void task_drop(struct task *task)
 /* Ended, and nothing more to be done for it: the store knows it, memory needn't. */
 void task_maybe_drop(struct task *task)
 {
-    if ((job_state_flags(task->job->state) & JOB_ENDED) && !task->changes && !task->busy)
+    if ((job_state_flags(task->job->state) & JOB_ENDED) && !task->changes && !task->busy &&
+        !task->calling)
         task_drop(task);
 }
 
@@ -158,9 +159,9 @@ void task_sleep(struct task *task)
     heap_remove(&task->engine->timers, &task->timer);
 }
 
-static bool deadline_passed(const struct task *task)
+static int64_t until_deadline(const struct task *task)
 {
-    return engine_wall_ms() >= task->job->deadline_at;
+    return task->job->deadline_at - engine_wall_ms();
 }
 
 static void expire(struct task *task)
@@ -179,11 +180,13 @@ static void expire(struct task *task)
 static void on_due(struct task *task)
 {
     enum job_state state = task->job->state;
-    bool expires = (state == JOB_QUEUED || state == JOB_RUNNING) && deadline_passed(task);
+    bool expires = (state == JOB_QUEUED || state == JOB_RUNNING) && until_deadline(task) <= 0;
     if (expires && task->changes)
         task_wake_at(task, engine_steady_ms(task->engine) + STORE_RETRY_MS);
     else if (expires)
         expire(task);
+    else if (state == JOB_QUEUED) /* the loop's clock was ahead of the wall's */
+        task_wake_at(task, engine_steady_ms(task->engine) + until_deadline(task));
     else if (state == JOB_RUNNING)
         poll_start(task);
     else if (state == JOB_FETCHING)

@@ -37,6 +37,7 @@ struct sink {
     bool wants_drained;
     bool remove;
     bool finished;
+    bool announced; /* that it is finished */
     int failed; /* negative errno */
     uint64_t taken;
 
@@ -275,8 +276,8 @@ static int do_close(struct sink *sink)
         if (status == 0 && sink->filled > 0)
             write_all(sink, sink->filling, sink->filled);
     }
-    if (sink->fd >= 0 && sink->remove && !sink->finished)
-        unlinkat(sink->folder, sink->part, 0);
+    if (sink->fd >= 0 && sink->remove && !sink->announced)
+        unlinkat(sink->folder, sink->finished ? sink->last : sink->part, 0);
     if (sink->fd >= 0)
         close(sink->fd);
     if (sink->folder >= 0)
@@ -387,8 +388,10 @@ static void on_worked(uv_work_t *request, int status)
     }
     if (sink->failed == 0)
         sink->failed = sink->status;
-    if (sink->job == SINK_FINISH && sink->failed == 0)
+    if (sink->job == SINK_FINISH && sink->failed == 0) {
         sink->finished = true;
+        sink->announced = !sink->closing;
+    }
     if (sink->closing)
         go_on(sink);
     else

@@ -59,7 +59,7 @@ const char *sink_path(const struct sink *sink);   /* absolute; the sink's */
 const char *sink_sha256(const struct sink *sink); /* 64 hexadecimal digits; the sink's */
 
 /* Ends it at any time; no hook is called any more. The part stays, with all that was taken, unless
- * `remove`. A finished file stays. Takes NULL. */
+ * `remove`. A file whose `finished` was called stays. Takes NULL. */
 void sink_close(struct sink *sink, bool remove);
 
 /* Removes a file below root, following no link; for FORGET {"files":true}. Blocks. Negative errno.
