@@ -250,6 +250,7 @@ static enum job_state on_no_credit(struct job *job, const struct job_event *even
                                    const struct job_policy *policy)
 {
     (void)policy;
+    job->unreachable_at = 0;
     job_set_error(job, &event->error);
     return JOB_HELD;
 }
@@ -257,6 +258,7 @@ static enum job_state on_no_credit(struct job *job, const struct job_event *even
 static enum job_state on_unheard(struct job *job, const struct job_event *event,
                                  const struct job_policy *policy)
 {
+    job->unreachable_at = 0;
     job_set_error(job, &event->error);
     if (!policy->resubmit_uncertain) {
         job->attempts_counted = job->attempt;
@@ -295,6 +297,8 @@ static enum job_state on_operation_failed(struct job *job, const struct job_even
                                           const struct job_policy *policy)
 {
     (void)policy;
+    job->attempts_counted = job->attempt;
+    job->unreachable_at = 0;
     job->noticed_at = event->now;
     job_set_error(job, &event->error);
     return event->error.retryable ? count_attempt(job, event) : JOB_FAILED;
@@ -338,7 +342,7 @@ static bool has_open_operation(const struct job *job)
 {
     if (!job->operation)
         return false;
-    return job->state == JOB_UNCERTAIN || job->state == JOB_EXPIRED ||
+    return job->state == JOB_UNCERTAIN || (job->state == JOB_EXPIRED && !job->noticed_at) ||
            (job->state == JOB_FAILED && job->noticed_at && (job->uri_count || job->inline_result));
 }
 
@@ -348,6 +352,8 @@ static enum job_state on_retry(struct job *job, const struct job_event *event,
     bool open = has_open_operation(job);
     /* A result that couldn't be had is asked for once more; after that it's gone for good. */
     clear_uris(job);
+    if (!open)
+        replace(&job->operation, NULL);
     job_set_error(job, NULL);
     job->deadline_at = event->now + job->request->deadline_ms;
     job->attempts_allowed = allowed_attempts(job, policy);
@@ -375,6 +381,7 @@ static enum job_state on_release(struct job *job, const struct job_event *event,
     (void)policy;
     job_set_error(job, NULL);
     job->not_before = job->request->not_before;
+    job->unreachable_at = 0;
     job->deadline_at = event->now + job->request->deadline_ms;
     return JOB_QUEUED;
 }
@@ -416,10 +423,10 @@ int job_step(struct job *job, const struct job_event *event, const struct job_po
     enum job_state next = steps[event->type].step(job, event, policy);
     if (next != job->state && !job_may_move(job->state, next))
         abort(); /* the two tables contradict each other */
+    if (next != job->state && (job_state_flags(next) & JOB_ENDED))
+        job->ended_at = event->now;
     job->state = next;
     job->updated_at = event->now;
-    if (job_state_flags(next) & JOB_ENDED)
-        job->ended_at = event->now;
     return 0;
 }
 
