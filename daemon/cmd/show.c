@@ -156,6 +156,7 @@ struct listing {
 static void free_listing(struct call *call)
 {
     struct listing *listing = call->state;
+    store_read_free(&listing->read);
     filter_free(&listing->filter);
     free(listing);
 }
@@ -178,14 +179,11 @@ static void on_page(struct store_read *read)
     struct call *call = read->context;
     struct listing *listing = call->state;
     listing->reading = false;
-    if (!call_arrived(call)) {
-        store_read_free(read);
+    if (!call_arrived(call))
         return;
-    }
     if (read->status < 0) {
         call_fail(call, ERROR_UNAVAILABLE, NULL, "the store could not be read: %s",
                   strerror(-read->status));
-        store_read_free(read);
         return;
     }
     for (size_t i = 0; i < read->job_count; i++) {
@@ -244,6 +242,7 @@ struct why {
 static void free_why(struct call *call)
 {
     struct why *why = call->state;
+    store_read_free(&why->read);
     job_free(why->job);
     free(why);
 }
@@ -272,8 +271,11 @@ static void on_attempts(struct store_read *read)
     struct call *call = read->context;
     struct why *why = call->state;
     struct buf text;
-    if (!call_arrived(call)) {
-        store_read_free(read);
+    if (!call_arrived(call))
+        return;
+    if (read->status < 0) {
+        call_fail(call, ERROR_UNAVAILABLE, NULL, "the store could not be read: %s",
+                  strerror(-read->status));
         return;
     }
     buf_init(&text, EXPLAIN_MAX);
@@ -285,7 +287,6 @@ static void on_attempts(struct store_read *read)
     write_attempts(w, read);
     call_send(call);
     buf_free(&text);
-    store_read_free(read);
     call_end(call);
 }
 

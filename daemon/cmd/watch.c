@@ -42,6 +42,7 @@ static void free_watching(struct call *call)
 {
     struct watching *watching = call->state;
     stop(call);
+    store_read_free(&watching->read);
     filter_free(&watching->filter);
     free(watching);
 }
@@ -81,14 +82,11 @@ static void on_page(struct store_read *read)
     struct call *call = read->context;
     struct watching *watching = call->state;
     watching->reading = false;
-    if (!call_arrived(call)) {
-        store_read_free(read);
+    if (!call_arrived(call))
         return;
-    }
     if (read->status < 0) {
         call_fail(call, ERROR_UNAVAILABLE, NULL, "the store could not be read: %s",
                   strerror(-read->status));
-        store_read_free(read);
         return;
     }
     tell_page(call, read);
