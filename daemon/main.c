@@ -271,7 +271,7 @@ static void tell_status(struct veod *veod)
     sd_status("%s%llu queued, %llu running, %llu fetching, %llu done, %llu failed%s, %zu clients",
               stats.store_failing ? "THE STORE FAILS (disk full?): " : "",
               (unsigned long long)stats.states[JOB_QUEUED],
-              (unsigned long long)(stats.states[JOB_RUNNING] + stats.states[JOB_SUBMITTING]),
+              (unsigned long long)stats.states[JOB_RUNNING] + stats.states[JOB_SUBMITTING],
               (unsigned long long)stats.states[JOB_FETCHING],
               (unsigned long long)stats.states[JOB_DONE],
               (unsigned long long)stats.states[JOB_FAILED],

@@ -134,8 +134,8 @@ static bool is_http(struct word first, struct words rest)
 {
     static const char *const methods[] = {"GET",     "HEAD",    "POST",  "PUT",   "DELETE",
                                           "CONNECT", "OPTIONS", "TRACE", "PATCH", "PRI"};
+    (void)take_word(&rest);
     struct word version = take_word(&rest);
-    version = take_word(&rest);
     if (!starts_with(version, "HTTP/") || rest.at != rest.end)
         return false;
     for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)

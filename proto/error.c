@@ -8,7 +8,7 @@
 #include "proto/line.h"
 
 static const char *const names[ERROR_CODES_END] = {[ERROR_NONE] = "none",
-#define X(name, text, summary) [ERROR_##name] = text,
+#define X(name, text, summary) [ERROR_##name] = (text),
                                                    ERROR_CODES(X)
 #undef X
 };

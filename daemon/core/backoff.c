@@ -7,5 +7,6 @@ int64_t backoff_delay(const struct backoff *backoff, int earlier, double random)
         whole *= 2;
     if (whole > backoff->max_ms)
         whole = backoff->max_ms;
-    return whole / 2 + (int64_t)((double)(whole - whole / 2) * random);
+    int64_t half = whole / 2;
+    return half + (int64_t)((double)(whole - half) * random);
 }

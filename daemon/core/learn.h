@@ -24,17 +24,17 @@ struct learn_bounds {
 struct learn *learn_new(void);
 void learn_free(struct learn *learn); /* takes NULL */
 
-/* A generation of `model` was seen finished `noticed_ms` after its start, and still running
- * `running_ms` after it (0: never looked). The truth lies between. */
-void learn_add(struct learn *learn, const char *model, int64_t running_ms, int64_t noticed_ms);
+/* A generation by the model `name` was seen finished `noticed_ms` after its start, and still
+ * running `running_ms` after it (0: never looked). The truth lies between. */
+void learn_add(struct learn *learn, const char *name, int64_t running_ms, int64_t noticed_ms);
 
 /* How long to wait for the next poll of a generation that has run for `elapsed_ms`. `random` in
  * [0, 1) spreads those that began together. */
-int64_t learn_wait(const struct learn *learn, const char *model, const struct learn_bounds *bounds,
+int64_t learn_wait(const struct learn *learn, const char *name, const struct learn_bounds *bounds,
                    int64_t elapsed_ms, double random);
 
 /* The median duration, 0 if there are not enough samples; and how many there are. */
-int64_t learn_median(const struct learn *learn, const char *model);
-size_t learn_count(const struct learn *learn, const char *model);
+int64_t learn_median(const struct learn *learn, const char *name);
+size_t learn_count(const struct learn *learn, const char *name);
 
 #endif

@@ -1,6 +1,7 @@
 #include "daemon/core/request.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,8 +28,10 @@ static int read_text(struct json_value value, const char *name, size_t max, char
 {
     size_t length = 0;
     char *text = json_strdup(value, &length);
-    if (!text)
-        return wrong_type(value, name, "a string without NUL", error);
+    if (!text) {
+        wrong_type(value, name, "a string without NUL", error);
+        return -1;
+    }
     if (length == 0 || length > max || strspn(text, " \t\r\n") == length) {
         free(text);
         return error_set(error, ERROR_INVALID_ARGUMENT, name,
@@ -92,11 +95,12 @@ static int read_aspect_ratio(struct request *r, struct json_value v, const char 
                              struct error *e)
 {
     unsigned wide = 0, high = 0;
-    int end = 0;
+    int colon = 0, end = 0;
     if (read_word(v, name, 16, &r->aspect_ratio, e) < 0)
         return -1;
-    if (sscanf(r->aspect_ratio, "%4u:%4u%n", &wide, &high, &end) == 2 && !r->aspect_ratio[end] &&
-        wide && high)
+    if (isdigit((unsigned char)*r->aspect_ratio) &&
+        sscanf(r->aspect_ratio, "%4u:%n%4u%n", &wide, &colon, &high, &end) == 2 &&
+        isdigit((unsigned char)r->aspect_ratio[colon]) && !r->aspect_ratio[end] && wide && high)
         return 0;
     return error_set(e, ERROR_INVALID_ARGUMENT, name,
                      "%s must be two numbers such as 16:9 or 9:16, not \"%s\"", name,
@@ -164,6 +168,12 @@ static int read_priority(struct request *r, struct json_value v, const char *nam
     return 0;
 }
 
+static int compare_labels(const void *a, const void *b)
+{
+    return strcmp(((const struct label *)a)->name, ((const struct label *)b)->name);
+}
+
+/* Sorted, since the order of members means nothing. */
 static int read_labels(struct request *r, struct json_value v, const char *name, struct error *e)
 {
     if (json_type(v) != JSON_OBJECT)
@@ -178,6 +188,7 @@ static int read_labels(struct request *r, struct json_value v, const char *name,
             read_text(it.value, name, LIMIT_LABEL, &label->value, e) < 0)
             return -1;
     }
+    qsort(r->labels, r->label_count, sizeof(*r->labels), compare_labels);
     return 0;
 }
 
@@ -234,7 +245,7 @@ static int read_deadline(struct request *r, struct json_value v, const char *nam
     double seconds;
     if (json_double(v, 1, 30 * 86400.0, &seconds) < 0)
         return wrong_type(v, name, "a number of seconds from 1 to 2592000 (30 days)", e);
-    r->deadline_ms = (int64_t)(seconds * 1000);
+    r->deadline_ms = llround(seconds * 1000);
     return 0;
 }
 

@@ -25,7 +25,7 @@ struct generate {
 };
 
 /* EXIT_ALL_DONE, or the status to exit with. To be freed either way. */
-int generate_parse(struct generate *ret, struct ctl *ctl, struct args *args);
+int generate_parse(struct generate *g, struct ctl *ctl, struct args *args);
 void generate_free(struct generate *generate);
 
 #endif
