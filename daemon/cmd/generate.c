@@ -33,6 +33,17 @@ static struct making *making_new(struct call *call, size_t count)
     return making;
 }
 
+/* A job that may not start before its deadline could only expire. */
+static int check_times(const struct request *request, struct error *error)
+{
+    if (request->not_before < engine_wall_ms() + request->deadline_ms)
+        return 0;
+    return error_set(error, ERROR_INVALID_ARGUMENT, "not_before",
+                     "not_before must be before the deadline, which is %lld seconds from now; "
+                     "deadline_seconds sets it",
+                     (long long)request->deadline_ms / 1000);
+}
+
 static struct request *read_request(struct call *call, struct json_value object,
                                     const struct provider **ret_provider, struct error *error)
 {
@@ -44,7 +55,8 @@ static struct request *read_request(struct call *call, struct json_value object,
     if (!request)
         return NULL;
     *ret_provider = engine_choose(call->commands->engine, request, error);
-    if (*ret_provider && (*ret_provider)->dialect->check(request, error) == 0)
+    if (*ret_provider && (*ret_provider)->dialect->check(request, error) == 0 &&
+        check_times(request, error) == 0)
         return request;
     request_unref(request);
     return NULL;
@@ -206,20 +218,36 @@ void cmd_generate(struct call *call)
         look_for_outputs(call);
 }
 
+static int refuse_element(struct call *call, size_t index, const struct error *error)
+{
+    char field[sizeof(error->field)];
+    snprintf(field, sizeof(field), "jobs.%zu%s%.40s", index, error->field[0] ? "." : "",
+             error->field);
+    return call_fail(call, error->code, field, "job %zu: %s", index, error->message);
+}
+
+/* Whoever asks for a dry run must not be sent a bill. */
+static int check_no_dry_run(struct json_value object, struct error *error)
+{
+    bool dry_run = false;
+    (void)json_bool(json_get(object, "dry_run"), &dry_run);
+    return dry_run ? error_set(error, ERROR_INVALID_ARGUMENT, "dry_run",
+                               "dry_run is for GENERATE; BATCH submits all of its jobs")
+                   : 0;
+}
+
 static int read_batch(struct call *call, struct json_value jobs)
 {
     struct making *making = making_new(call, json_size(jobs));
     const struct provider *provider;
     for (struct json_iter it = json_iter(jobs); json_next(&it);) {
         struct error error;
-        char field[sizeof(error.field)];
         struct request *request = read_request(call, it.value, &provider, &error);
-        if (request) {
-            making->requests[making->count++] = request;
-            continue;
-        }
-        snprintf(field, sizeof(field), "jobs.%zu.%.40s", making->count, error.field);
-        return call_fail(call, error.code, field, "job %zu: %s", making->count, error.message);
+        if (!request)
+            return refuse_element(call, making->count, &error);
+        making->requests[making->count++] = request;
+        if (check_no_dry_run(it.value, &error) < 0)
+            return refuse_element(call, making->count - 1, &error);
     }
     return 0;
 }
