@@ -105,6 +105,8 @@ void cmd_stats(struct call *call)
 void cmd_hello(struct call *call)
 {
     const struct engine_config *config = engine_config(call->commands->engine);
+    if (call_check_members(call, no_members) < 0)
+        return;
     struct jsonw *w = call_reply(call, REPLY_OK);
     jsonw_member_string(w, "server", "veod");
     jsonw_member_string(w, "version", VEOD_VERSION);

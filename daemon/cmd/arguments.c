@@ -210,7 +210,8 @@ static void not_found(struct resolving *resolving, int status)
 {
     struct call *call = resolving->call;
     const char *name = resolving->names[resolving->at];
-    if (status == -ENOENT && resolving->missing && resolving->count == 1)
+    bool by_id = json_type(json_get(call->args, "id")) != JSON_NONE;
+    if (status == -ENOENT && resolving->missing && by_id)
         resolving->missing(call, name);
     else if (status == -ENOENT)
         call_fail(call, ERROR_NOT_FOUND, "id", "no such job: \"%.80s\"", name);

@@ -84,7 +84,7 @@ int call_double(struct call *call, const char *name, double min, double max, dou
  * answered, and `done` isn't called. */
 typedef void resolved_fn(struct call *call, struct job **jobs, size_t count);
 void call_resolve(struct call *call, resolved_fn *done);
-/* The same; when a single name is not found, `missing` is called with it instead. */
+/* The same; when what `id` names is not found, `missing` is called with it instead. */
 void call_resolve_or(struct call *call, resolved_fn *done,
                      void (*missing)(struct call *call, const char *name));
 void free_jobs(struct job **jobs, size_t count);

@@ -9,7 +9,13 @@
 #define REFUSALS_SHOWN 20
 
 /* Several jobs are changed at once; the answer tells what became of each. */
+struct one {
+    struct call *call;
+    char id[JOB_ID_SIZE];
+};
+
 struct changing {
+    struct one *ones;
     size_t left;
     size_t changed;
     size_t refused;
@@ -25,6 +31,7 @@ static void free_changing(struct call *call)
     struct changing *changing = call->state;
     buf_free(&changing->jobs);
     buf_free(&changing->refusals);
+    free(changing->ones);
     free(changing);
 }
 
@@ -73,7 +80,7 @@ static void note_job(struct call *call, const struct job *job)
     jsonw_object_end(&w);
 }
 
-static void note_refusal(struct changing *changing, const struct error *error)
+static void note_refusal(struct changing *changing, const char *id, const struct error *error)
 {
     struct jsonw w;
     if (changing->refused++ == 0)
@@ -84,6 +91,7 @@ static void note_refusal(struct changing *changing, const struct error *error)
         buf_add_byte(&changing->refusals, ',');
     jsonw_init(&w, &changing->refusals);
     jsonw_object(&w);
+    jsonw_member_string(&w, "id", id);
     jsonw_member_string(&w, "code", error_code_name(error->code));
     jsonw_member_string(&w, "message", error->message);
     jsonw_object_end(&w);
@@ -91,26 +99,33 @@ static void note_refusal(struct changing *changing, const struct error *error)
 
 static void on_changed(void *arg, const struct job *job, const struct error *error)
 {
-    struct call *call = arg;
+    struct one *one = arg;
+    struct call *call = one->call;
     struct changing *changing = call->state;
     if (job && call->session)
         note_job(call, job);
     else if (error)
-        note_refusal(changing, error);
+        note_refusal(changing, one->id, error);
     changing->left--;
     if (call_arrived(call) && changing->left == 0)
         answer(call);
 }
 
-static void begin(struct call *call, size_t count)
+static struct one *begin(struct call *call, struct job *const *jobs, size_t count)
 {
     struct changing *changing = mem_alloc(sizeof(*changing));
     changing->left = count;
+    changing->ones = mem_alloc(count * sizeof(*changing->ones));
+    for (size_t i = 0; i < count; i++) {
+        changing->ones[i].call = call;
+        memcpy(changing->ones[i].id, jobs[i]->id, JOB_ID_SIZE);
+    }
     changing->many = json_type(json_get(call->args, "ids")) != JSON_NONE;
     buf_init(&changing->jobs, LIMIT_REPLY_LINE - LIMIT_LINE);
     buf_init(&changing->refusals, LIMIT_LINE);
     call->state = changing;
     call->free_state = free_changing;
+    return changing->ones;
 }
 
 static enum job_event_type event_of(enum verb verb)
@@ -134,12 +149,12 @@ static void change_all(struct call *call, struct job **jobs, size_t count)
     char reason[80];
     snprintf(reason, sizeof(reason), "%s by uid %u", type == JOB_HOLD ? "held" : "cancelled",
              (unsigned)call->uid);
-    begin(call, count);
+    struct one *ones = begin(call, jobs, count);
     /* The last answer may end the call while the loop still runs: this keeps it. */
     call_expect(call);
     for (size_t i = 0; i < count; i++) {
         call_expect(call);
-        engine_change(engine, jobs[i], type, reason, on_changed, call);
+        engine_change(engine, jobs[i], type, reason, on_changed, &ones[i]);
     }
     free(jobs);
     (void)call_arrived(call);
@@ -181,12 +196,12 @@ static void forget_all(struct call *call, struct job **jobs, size_t count)
 {
     bool files = false;
     (void)json_bool(json_get(call->args, "files"), &files);
-    begin(call, count);
+    struct one *ones = begin(call, jobs, count);
     call_expect(call);
     for (size_t i = 0; i < count; i++) {
         call_expect(call);
         if (may_be_forgotten(jobs[i])) {
-            engine_forget(call->commands->engine, jobs[i], files, on_changed, call);
+            engine_forget(call->commands->engine, jobs[i], files, on_changed, &ones[i]);
             continue;
         }
         struct error error;
@@ -194,7 +209,7 @@ static void forget_all(struct call *call, struct job **jobs, size_t count)
                   "job %s is %s: only jobs that have ended, or are uncertain, can be forgotten",
                   jobs[i]->id, job_state_name(jobs[i]->state));
         job_free(jobs[i]);
-        on_changed(call, NULL, &error);
+        on_changed(&ones[i], NULL, &error);
     }
     free(jobs);
     (void)call_arrived(call);
