@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "daemon/engine/task.h"
+#include "daemon/io/fault.h"
 #include "daemon/io/log.h"
 #include "daemon/io/sink.h"
 #include "proto/mem.h"
@@ -214,11 +215,23 @@ static void ask(struct task *task)
 
 /* ---- the file ---- */
 
+/* Symbolic links, or files where folders should be: the owner's own, and not a trouble that
+ * passes. */
+static bool is_names_fault(int status)
+{
+    return status == -ELOOP || status == -ENOTDIR || status == -EISDIR || status == -EXDEV ||
+           status == -ENAMETOOLONG || status == -EINVAL;
+}
+
 static void on_opened(void *arg, int status, uint64_t offset)
 {
     struct task *task = arg;
     (void)offset;
-    if (status < 0) {
+    if (is_names_fault(status)) {
+        task_set_trouble(task, "the result can't have the name that was asked for: %s",
+                         strerror(-status));
+        fail_for_good(task, "bad-output");
+    } else if (status < 0) {
         task_set_trouble(task, "cannot write the result: %s", strerror(-status));
         log_error("fetch", "%s: %s", task->job->id, task->trouble);
         try_later(task);
@@ -456,6 +469,7 @@ static void all_fetched(struct task *task)
     struct fetch *fetch = task->fetch;
     struct job_event event = {
         .type = JOB_FETCHED, .files = fetch->files, .file_count = fetch->count};
+    (void)fault_point("engine.fetched");
     leave(task);
     task_event(task, &event, false, NULL, NULL);
 }
