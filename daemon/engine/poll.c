@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "daemon/engine/task.h"
+#include "daemon/io/fault.h"
 #include "daemon/io/sink.h"
 #include "proto/mem.h"
 
@@ -124,6 +125,7 @@ static void got_result(struct task *task, const struct outcome *outcome)
     if (task->job->state == JOB_RUNNING)
         learn_add(task->engine->learn, task->job->request->model, task->last_running_ms,
                   elapsed_ms(task));
+    (void)fault_point("engine.noticed");
     if (outcome->results[0].uri) {
         poll_drop(task);
         got_uris(task, outcome);

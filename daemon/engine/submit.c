@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "daemon/engine/task.h"
+#include "daemon/io/fault.h"
 #include "daemon/io/log.h"
 #include "proto/mem.h"
 
@@ -154,6 +155,7 @@ static void judge(struct task *task, const struct outcome *outcome)
         event.delay_ms = engine_backoff(task->engine, task->job->backoffs);
         break;
     }
+    (void)fault_point("engine.answered");
     if (event.type == JOB_ACCEPTED || event.type == JOB_RESULT)
         sched_opened(task->engine->sched, engine_provider_index(task->engine, task->provider));
     task_event(task, &event, false, NULL, NULL);
@@ -217,6 +219,7 @@ void submit_start(struct task *task)
         put_back(task);
         return;
     }
+    (void)fault_point("engine.submit");
     task->busy = true;
     task->transfer = (struct http_transfer){
         .lane = HTTP_CALLS,

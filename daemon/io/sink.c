@@ -38,7 +38,7 @@ struct sink {
     bool remove;
     bool finished;
     bool announced; /* that it is finished */
-    int failed; /* negative errno */
+    int failed;     /* negative errno */
     uint64_t taken;
 
     char *filling; /* SINK_BUFFER bytes each */
