@@ -3,8 +3,8 @@
 int64_t backoff_delay(const struct backoff *backoff, int earlier, double random)
 {
     int64_t whole = backoff->base_ms;
-    while (earlier-- > 0 && whole < backoff->max_ms)
-        whole *= 2;
+    for (; earlier > 0 && whole > 0 && whole < backoff->max_ms; earlier--)
+        whole = whole > backoff->max_ms / 2 ? backoff->max_ms : 2 * whole;
     if (whole > backoff->max_ms)
         whole = backoff->max_ms;
     int64_t half = whole / 2;

@@ -1,0 +1,57 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "daemon/core/backoff.h"
+
+static const struct backoff usual = {.base_ms = 1000, .max_ms = 10000};
+#define ALMOST_ONE 0.9999999999
+
+static void test_it_doubles_up_to_the_greatest(void **state)
+{
+    static const int64_t whole[] = {1000, 2000, 4000, 8000, 10000, 10000};
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(backoff_delay(&usual, i, 0), whole[i] / 2);
+        assert_int_equal(backoff_delay(&usual, i, 0.5), whole[i] * 3 / 4);
+        assert_in_range(backoff_delay(&usual, i, ALMOST_ONE), whole[i] - 1, whole[i]);
+    }
+    assert_int_equal(backoff_delay(&usual, INT32_MAX, 0), 5000);
+}
+
+static void test_odd_bounds(void **state)
+{
+    static const struct backoff above = {.base_ms = 9, .max_ms = 5}, one = {1, 1}, zero = {0, 100},
+                                great = {INT64_MAX / 2 + 1, INT64_MAX};
+    (void)state;
+    assert_int_equal(backoff_delay(&above, 0, 0), 2);
+    assert_in_range(backoff_delay(&above, 3, ALMOST_ONE), 4, 5);
+    assert_int_equal(backoff_delay(&one, 7, 0), 0);
+    assert_int_equal(backoff_delay(&zero, INT32_MAX, 0.5), 0);
+    assert_int_equal(backoff_delay(&great, 3, 0), INT64_MAX / 2);
+}
+
+/* A longer history never waits less, and chance never leads out of the bounds. */
+static void test_it_grows(void **state)
+{
+    (void)state;
+    for (int part = 0; part < 10; part++)
+        for (int i = 0; i < 40; i++) {
+            int64_t now = backoff_delay(&usual, i, part / 10.0);
+            assert_in_range(now, usual.base_ms / 2, usual.max_ms);
+            assert_true(backoff_delay(&usual, i + 1, part / 10.0) >= now);
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_it_doubles_up_to_the_greatest),
+        cmocka_unit_test(test_odd_bounds),
+        cmocka_unit_test(test_it_grows),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
