@@ -112,6 +112,9 @@ void engine_ask(struct engine *engine, const char *operation, engine_asked_fn *d
 /* One paragraph: what the job waits for, since when, and what happens next. */
 void engine_explain(const struct engine *engine, const struct job *job, struct buf *ret);
 
+/* The time of day that jobs are stamped with. */
+int64_t engine_wall_ms(void);
+
 /* How long a running job has run and how long such jobs take (ms); false if that isn't known. */
 bool engine_progress(const struct engine *engine, const struct job *job, int64_t *ret_elapsed_ms,
                      int64_t *ret_expected_ms);

@@ -92,7 +92,6 @@ struct engine {
 };
 
 /* engine.c */
-int64_t engine_wall_ms(void);
 int64_t engine_steady_ms(const struct engine *engine);
 double engine_random(void);
 int64_t engine_backoff(const struct engine *engine, int earlier);
