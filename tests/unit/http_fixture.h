@@ -340,8 +340,9 @@ static inline void wish_init(struct wish *wish, struct world *world, const char 
     *wish = (struct wish){.world = world};
     wish->transfer.prepare = wish_prepare;
     wish->transfer.done = wish_done;
-    snprintf(wish->url, sizeof(wish->url), "%s%s", path[0] == '/' ? world->server.origin : "",
-             path);
+    int length = snprintf(wish->url, sizeof(wish->url), "%s%s",
+                          path[0] == '/' ? world->server.origin : "", path);
+    assert_in_range(length, 1, sizeof(wish->url) - 1);
     wish->ask = (struct http_request){.allow_private = true,
                                       .connect_ms = 10000,
                                       .stall_ms = 10000,

@@ -203,7 +203,7 @@ static void test_remove_from_both_heaps(void **state)
 
 struct model {
     struct sched_entry entries[ENTRIES];
-    char ids[ENTRIES][8];
+    char ids[ENTRIES][12];
     bool in[ENTRIES];
     int64_t shut_until[LANES];
     unsigned flying;
