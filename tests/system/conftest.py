@@ -11,8 +11,15 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import harness  # noqa: E402
 
 
+@pytest.fixture(scope="session")
+def programs():
+    for name in ("VEOD", "VEOCTL", "VEOSIM"):
+        if not os.access(getattr(harness, name), os.X_OK):
+            pytest.exit(f"{name} must name the built program; ctest does so", returncode=2)
+
+
 @pytest.fixture
-def directory(tmp_path):
+def directory(programs,tmp_path):
     """Short, unlike tmp_path; what is in it at a failure is shown by its daemon's log."""
     with harness.short_directory() as path:
         yield path

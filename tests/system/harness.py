@@ -30,6 +30,7 @@ ENDED = ("done", "filtered", "failed", "expired", "cancelled")
 SANITIZER = re.compile(r"ERROR: (Address|Leak)Sanitizer|LeakSanitizer|runtime error:.*|SUMMARY: .*")
 
 DEFAULTS = {
+    "daemon.socket_mode": "0666",  # for clients of other users
     "poll.min": "50ms",
     "poll.max": "500ms",
     "retry.base_delay": "100ms",
