@@ -1,5 +1,7 @@
 #include "daemon/core/learn.h"
 
+#include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +13,7 @@ struct model {
     int64_t sorted[LEARN_SAMPLES];
     size_t count;
     size_t oldest;
+    unsigned surprises; /* in a row */
 };
 
 struct learn {
@@ -54,16 +57,33 @@ static int64_t quantile(const struct model *model, double part)
     return model->sorted[below] + (int64_t)(between * (place - (double)below));
 }
 
-/* The first planned time after `elapsed_ms`, or where overdue ones are looked for. */
+/* The part of the samples, from 0 to 1, that is not above `ms`. `ms` lies between the first and the
+ * last. */
+static double rank(const struct model *model, int64_t ms)
+{
+    size_t above = 1;
+    while (model->sorted[above] <= ms)
+        above++;
+    double gap = (double)(model->sorted[above] - model->sorted[above - 1]);
+    double part = (double)(ms - model->sorted[above - 1]) / gap;
+    return ((double)(above - 1) + part) / (double)(model->count - 1);
+}
+
+static double steps_of(const struct model *model)
+{
+    double steps = 2.0 * (double)quantile(model, 0.5) / LEARN_INTERVAL_MS - 1;
+    return fmax(LEARN_STEPS_MIN, fmin(steps, LEARN_STEPS_MAX));
+}
+
 static int64_t next_planned(const struct model *model, int64_t elapsed_ms)
 {
     int64_t first = model->sorted[0], last = model->sorted[model->count - 1];
-    for (int step = 0; step <= LEARN_STEPS; step++) {
-        int64_t planned = quantile(model, (double)step / LEARN_STEPS);
-        if (planned > elapsed_ms)
-            return planned;
-    }
-    return elapsed_ms + (last - first) / LEARN_STEPS + (elapsed_ms - last) / 4;
+    double steps = steps_of(model), even = (double)(last - first) / steps;
+    int64_t from = elapsed_ms < first ? first : elapsed_ms;
+    if (from >= last)
+        return from + (int64_t)even + (from - last) / 4;
+    double likely = (double)(quantile(model, fmin(1, rank(model, from) + 1 / steps)) - from);
+    return from + (int64_t)sqrt(likely * even);
 }
 
 static int64_t clamp(int64_t value, int64_t min, int64_t max)
@@ -87,14 +107,17 @@ void learn_free(struct learn *learn)
     free(learn);
 }
 
-void learn_add(struct learn *learn, const char *name, int64_t running_ms, int64_t noticed_ms)
+/* Ready before it was looked for, or later than any that is known: once, that is chance. */
+static bool has_changed(struct model *model, int64_t running_ms, int64_t noticed_ms)
 {
-    struct model *model = find_or_add(learn, name);
-    if (!model || noticed_ms < 0 || running_ms > noticed_ms)
-        return;
-    /* Found at the first look: how much earlier it was ready is unknown. A little less than what
-     * was seen lets the estimate follow a provider that has become faster. */
-    int64_t sample = running_ms > 0 ? (running_ms + noticed_ms) / 2 : noticed_ms - noticed_ms / 10;
+    bool known = model->count >= LEARN_ENOUGH && noticed_ms > LEARN_INTERVAL_MS;
+    bool surprise = known && (running_ms <= 0 || running_ms > model->sorted[model->count - 1]);
+    model->surprises = surprise ? model->surprises + 1 : 0;
+    return model->surprises >= LEARN_SURPRISES;
+}
+
+static void put(struct model *model, int64_t sample)
+{
     if (model->count < LEARN_SAMPLES) {
         model->newest[model->count++] = sample;
     } else {
@@ -103,6 +126,22 @@ void learn_add(struct learn *learn, const char *name, int64_t running_ms, int64_
     }
     memcpy(model->sorted, model->newest, sizeof(model->sorted));
     qsort(model->sorted, model->count, sizeof(model->sorted[0]), compare);
+}
+
+void learn_add(struct learn *learn, const char *name, int64_t running_ms, int64_t noticed_ms)
+{
+    struct model *model = find_or_add(learn, name);
+    if (!model || noticed_ms < 0 || running_ms > noticed_ms)
+        return;
+    if (has_changed(model, running_ms, noticed_ms)) {
+        model->count = 0;
+        model->oldest = 0;
+        model->surprises = 0;
+    }
+    /* Found at the first look: how much earlier it was ready is unknown. A little less than what
+     * was seen moves that look forward. */
+    put(model,
+        running_ms > 0 ? running_ms + (noticed_ms - running_ms) / 2 : noticed_ms - noticed_ms / 10);
 }
 
 int64_t learn_wait(const struct learn *learn, const char *name, const struct learn_bounds *bounds,

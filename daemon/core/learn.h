@@ -1,18 +1,24 @@
 /* When to poll: learned, for each model, from how long its generations took.
  *
- * With enough samples the polls are laid at equal steps of probability: few while no generation of
- * that model was ever ready, dense where most are. So the mean lag shrinks without more polls than
- * a fixed interval makes. Without samples the interval grows with the time that has passed. */
+ * With enough samples no poll is made while no generation of that model was ever ready; from then
+ * on each step is the geometric mean of an equal step of probability and an equal step of time: for
+ * a given number of polls the mean lag is least when their density goes with the square root of
+ * that of the endings. There are as many steps as a fixed interval of LEARN_INTERVAL_MS would make
+ * polls over all, so the lag shrinks without more of them. Without samples the interval grows with
+ * the time that has passed. A model whose durations have changed is learned anew. */
 #ifndef VEO_LEARN_H
 #define VEO_LEARN_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#define LEARN_SAMPLES 64  /* kept for a model; the newest */
-#define LEARN_ENOUGH  8   /* samples before they are believed */
-#define LEARN_MODELS  256 /* later ones are not learned */
-#define LEARN_STEPS   12  /* polls over the whole range of durations */
+#define LEARN_SAMPLES     64   /* kept for a model; the newest */
+#define LEARN_ENOUGH      8    /* samples before they are believed */
+#define LEARN_MODELS      256  /* later ones are not learned */
+#define LEARN_INTERVAL_MS 5000 /* the fixed interval whose number of polls is not exceeded */
+#define LEARN_STEPS_MIN   4    /* over the range of durations */
+#define LEARN_STEPS_MAX   24   /* for long generations fewer polls are enough */
+#define LEARN_SURPRISES   4    /* in a row: ready at the first look, or later than any before */
 
 struct learn;
 
