@@ -68,7 +68,10 @@ static void explain_running(const struct engine *engine, const struct task *task
         add_duration(ret, elapsed);
         buf_add_text(ret, ".");
     }
-    if (task->timer.place) {
+    if (!task->provider) {
+        buf_addf(ret, " Its provider %s is no longer configured, so nobody can be asked.",
+                 task->job->provider);
+    } else if (task->timer.place) {
         buf_addf(ret, " It was polled %u times and is polled again in ", task->job->polls);
         add_duration(ret, task->due - engine_steady_ms(engine));
         buf_add_text(ret, ".");

@@ -86,3 +86,11 @@ def check_all(daemon, sim, accepted, same_as=None):
     assert len({job["prompt"] for job in jobs.values()}) == len(jobs)
     check_nothing_left(daemon, jobs.values())
     return uncertain
+
+
+def without(daemon, name):
+    """Its command line as if the provider had never been there."""
+    line = type(daemon).command_line(daemon)
+    daemon.command_line = lambda options=None, providers=None: line[:3] + [
+        part for pair in zip(line[3::2], line[4::2])
+        if not pair[1].startswith(f"provider {name}.") for part in pair]

@@ -5,12 +5,7 @@ import json
 import time
 
 from harness import OMNI, VEO, until
-
-
-def prompts_are_unique(sim):
-    prompts = [operation["prompt"] for operation in sim.operations()]
-    assert len(prompts) == len(set(prompts))
-    assert sim.stats()["duplicates"] == 0
+from invariants import check_bought_once, without
 
 
 def test_hold_at_once(daemon, sim):
@@ -31,7 +26,7 @@ def test_hold_at_once(daemon, sim):
                     assert other.read().word == "OK"
         jobs = client.wait(*ids)
     assert {job["state"] for job in jobs} == {"done"}
-    prompts_are_unique(sim)
+    check_bought_once(sim)
 
 
 def test_commands_for_one_job_in_one_write(daemon, sim):
@@ -163,15 +158,6 @@ def test_deadline_without_the_provider(make_daemon, sim):
     for id in ids:
         daemon.wait_state(id, "running")
     daemon.terminate()
-    daemon.providers["veo"] = {"models": "none-*"}
-    command = daemon.command_line
-
-    def without_veo(options=None, providers=None):
-        line = command(options, providers)
-        pairs = [(line[i], line[i + 1]) for i in range(3, len(line), 2)]
-        return line[:3] + [part for pair in pairs if not pair[1].startswith("provider veo.")
-                           for part in pair]
-
-    daemon.command_line = without_veo
+    without(daemon, "veo")
     daemon.start()
     assert {job["state"] for job in daemon.wait(*ids, patience=10)} == {"expired"}
