@@ -28,6 +28,7 @@ struct fetch {
     int hops;
     bool begun; /* the first bytes of the answer were looked at */
     bool paused;
+    bool too_large;
     size_t skip;      /* bytes of the pieces that come again, which were taken already */
     int64_t expected; /* bytes; -1: not known */
 };
@@ -331,6 +332,7 @@ static bool prepare_load(struct http_transfer *transfer, struct http_request *re
     };
     task->fetch->begun = false;
     task->fetch->paused = false;
+    task->fetch->too_large = false;
     task->fetch->skip = 0;
     task->fetch->expected = -1;
     return true;
@@ -372,6 +374,7 @@ static enum http_flow on_body(struct http_transfer *transfer, const struct http_
     size_t known = fetch->skip < length ? fetch->skip : length;
     if (sink_bytes(fetch->sink) + length - known > task->engine->config.result_bytes) {
         task_set_trouble(task, "the result is larger than [limits] result_bytes");
+        fetch->too_large = true;
         return HTTP_STOP;
     }
     if (sink_status(fetch->sink) < 0)
@@ -439,10 +442,14 @@ static void on_loaded(struct http_transfer *transfer, const struct http_reply *r
         log_error("fetch", "%s: %s", task->job->id, task->trouble);
         try_later(task);
     } else if (reply->end == HTTP_STOPPED) {
-        strike(task, sink_bytes(fetch->sink) > 0 ? "result-too-large" : "not-a-video");
+        strike(task, fetch->too_large ? "result-too-large" : "not-a-video");
     } else if (reply->end != HTTP_ANSWERED) {
         task_set_trouble(task, "the download broke off: %s", reply->reason);
         try_later(task);
+    } else if ((reply->status == 200 || reply->status == 206) && !fetch->begun) {
+        /* What an earlier try left must not pass for the whole. */
+        task_set_trouble(task, "the provider sent an empty answer instead of a video");
+        strike(task, "not-a-video");
     } else if (reply->status == 200 || reply->status == 206) {
         fetch->step = FETCH_FINISH;
         sink_finish(fetch->sink, fetch->expected);
