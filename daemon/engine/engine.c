@@ -115,9 +115,15 @@ void engine_maybe_stopped(struct engine *engine)
 
 void engine_stop(struct engine *engine, void (*stopped)(void *), void *arg)
 {
+    size_t count = engine->task_count;
+    struct task **tasks = engine_list_tasks(engine);
     engine->stopping = true;
     engine->stopped = stopped;
     engine->stopped_arg = arg;
+    /* Slow answers to others must not keep those waiting that were never sent. */
+    for (size_t i = 0; i < count; i++)
+        submit_take_back(tasks[i]);
+    free(tasks);
     engine_maybe_stopped(engine);
 }
 

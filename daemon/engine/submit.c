@@ -13,11 +13,10 @@
 void submit_schedule(struct engine *engine)
 {
     int64_t now = engine_steady_ms(engine);
+    struct sched_entry *entry;
     while (!engine->stopping && !engine->store_failing &&
-           engine->submitting < engine->config.submit_at_once) {
-        struct sched_entry *entry = sched_pick(engine->sched, now);
-        if (!entry)
-            return;
+           engine->submitting < engine->config.submit_at_once &&
+           (entry = sched_pick(engine->sched, now))) {
         struct task *task = heap_entry(entry, struct task, queue);
         task->in_flight = true;
         task->is_submitting = true;
@@ -28,6 +27,7 @@ void submit_schedule(struct engine *engine)
         };
         task_event(task, &event, true, NULL, NULL);
     }
+    engine_arm(engine); /* room may have been made for those whose time is yet to come */
 }
 
 /* ---- one submission ---- */
@@ -66,11 +66,6 @@ static bool prepare(struct http_transfer *transfer, struct http_request *request
 {
     struct task *task = heap_entry(transfer, struct task, transfer);
     struct wire_request wire;
-    if (task->engine->stopping) {
-        task->busy = false;
-        put_back(task);
-        return false;
-    }
     wire_request_init(&wire);
     task->provider->provider.dialect->submit(&task->provider->provider, task->job->request, &wire);
     task_fill_request(task->engine, task->provider, &wire, request);
@@ -228,6 +223,15 @@ void submit_start(struct task *task)
         .done = on_done,
     };
     http_start(task->engine->http, &task->transfer);
+}
+
+void submit_take_back(struct task *task)
+{
+    if (task->job->state != JOB_SUBMITTING || !task->busy || task->sent)
+        return;
+    http_cancel(task->engine->http, &task->transfer);
+    task->busy = false;
+    put_back(task);
 }
 
 /* ---- telling the provider to stop: by the way, for a job that has ended for us ---- */

@@ -154,6 +154,7 @@ void task_fill_request(const struct engine *engine, const struct engine_provider
                        struct wire_request *wire, struct http_request *request);
 void submit_schedule(struct engine *engine); /* picks as many as may start */
 void submit_start(struct task *task);        /* the job is durably `submitting` */
+void submit_take_back(struct task *task);    /* if it waits to be sent: back to the queue */
 void submit_tell_cancel(struct engine *engine, const struct job *job);
 void submit_forget_tellings(struct engine *engine); /* after http is closed */
 

@@ -220,7 +220,6 @@ static void on_timer(uv_timer_t *timer)
         on_due(task);
     }
     submit_schedule(engine);
-    engine_arm(engine);
 }
 
 void engine_init_timer(struct engine *engine)
