@@ -85,6 +85,19 @@ static char *from_environment(const char *name, struct error *error)
     return secret;
 }
 
+/* A unit that sets an empty credential beside LoadCredential= lets veod, not systemd, complain. */
+static char *from_systemd(const char *name, const char *path, struct error *error)
+{
+    struct stat status;
+    if (stat(path, &status) < 0 || status.st_size > 0)
+        return read_file(path, false, error);
+    error_set(error, ERROR_UNAVAILABLE, NULL,
+              "the credential \"%s\" is empty: the file that LoadCredential= names in the unit is "
+              "not there, or holds nothing",
+              name);
+    return NULL;
+}
+
 char *credential_load(const char *name, const char *file, struct error *error)
 {
     const char *directory = getenv("CREDENTIALS_DIRECTORY");
@@ -93,7 +106,7 @@ char *credential_load(const char *name, const char *file, struct error *error)
     if (directory && !strchr(name, '/')) {
         snprintf(path, sizeof(path), "%s/%s", directory, name);
         if (access(path, F_OK) == 0)
-            return read_file(path, false, error);
+            return from_systemd(name, path, error);
     }
     char *secret = from_environment(name, error);
     if (secret || error->code)
