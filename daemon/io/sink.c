@@ -15,6 +15,7 @@
 #include "proto/mem.h"
 
 #define SHA256_BYTES 32
+#define WRITE_AT     (SINK_BUFFER / 2) /* less than that waits for more, or for the end */
 
 /* The pieces of work, one at a time for each sink. Between the call that queues one and its return
  * the worker owns what is marked so. */
@@ -79,8 +80,10 @@ static int enter_folder(int folder, const char *name, bool make)
         close(folder);
         return -EINVAL;
     }
-    bool made = make && mkdirat(folder, name, 0750) == 0;
     int next = open_beneath(folder, name, O_RDONLY | O_DIRECTORY, 0);
+    bool made = next == -ENOENT && make && mkdirat(folder, name, 0750) == 0;
+    if (next == -ENOENT && make)
+        next = open_beneath(folder, name, O_RDONLY | O_DIRECTORY, 0);
     if (next >= 0 && made && fsync(folder) < 0) {
         int status = -errno;
         close(next);
@@ -113,7 +116,7 @@ static int open_folder(const char *root, const char *name, bool make)
 /* Adds what the file holds to `hash`. */
 static int hash_file(int fd, EVP_MD_CTX *hash, uint64_t *ret_bytes)
 {
-    char *room = mem_alloc(SINK_BUFFER);
+    char *room = mem_resize(NULL, 1, SINK_BUFFER);
     ssize_t length;
     *ret_bytes = 0;
     do {
@@ -157,7 +160,7 @@ static int do_open(struct sink *sink)
     sink->hash = EVP_MD_CTX_new();
     if (!sink->hash || EVP_DigestInit_ex(sink->hash, EVP_sha256(), NULL) != 1)
         return -ENOMEM;
-    return hash_file(sink->fd, sink->hash, &sink->written);
+    return about.st_size > 0 ? hash_file(sink->fd, sink->hash, &sink->written) : 0;
 }
 
 static int write_all(struct sink *sink, const char *data, size_t length)
@@ -179,7 +182,9 @@ static int write_all(struct sink *sink, const char *data, size_t length)
 
 static int do_write(struct sink *sink)
 {
-    return write_all(sink, sink->writing, sink->to_write);
+    size_t length = sink->to_write;
+    sink->to_write = 0;
+    return length > 0 ? write_all(sink, sink->writing, length) : 0;
 }
 
 static int do_restart(struct sink *sink)
@@ -258,7 +263,9 @@ static int give_name(struct sink *sink)
 
 static int do_finish(struct sink *sink)
 {
-    int status = sink->failed < 0 ? sink->failed : check_content(sink);
+    int status = sink->failed < 0 ? sink->failed : do_write(sink);
+    if (status == 0)
+        status = check_content(sink);
     if (status == 0)
         status = fault_point("sink.sync");
     if (status == 0 && fsync(sink->fd) < 0)
@@ -266,7 +273,12 @@ static int do_finish(struct sink *sink)
     if (status < 0)
         return status;
     finish_hash(sink->hash, sink->sha256);
-    return give_name(sink);
+    status = give_name(sink);
+    if (status == 0) {
+        close(sink->fd);
+        sink->fd = -1;
+    }
+    return status;
 }
 
 static int do_close(struct sink *sink)
@@ -276,7 +288,7 @@ static int do_close(struct sink *sink)
         if (status == 0 && sink->filled > 0)
             write_all(sink, sink->filling, sink->filled);
     }
-    if (sink->fd >= 0 && sink->remove && !sink->announced)
+    if ((sink->fd >= 0 || sink->finished) && sink->remove && !sink->announced)
         unlinkat(sink->folder, sink->finished ? sink->last : sink->part, 0);
     if (sink->fd >= 0)
         close(sink->fd);
@@ -337,16 +349,20 @@ static void go_on(struct sink *sink)
 {
     if (sink->working)
         return;
-    if (sink->closing) {
+    if (sink->closing && sink->announced) {
+        do_close(sink); /* but for the folder's descriptor, all is done */
+        sink_free(sink);
+    } else if (sink->closing) {
         begin(sink, SINK_CLOSE);
     } else if (sink->restarting && sink->failed == 0) {
         sink->restarting = false;
         begin(sink, SINK_RESTART);
-    } else if (sink->filled > 0 && sink->failed == 0) {
+    } else if (sink->finishing) {
+        swap_buffers(sink);
+        begin(sink, SINK_FINISH);
+    } else if (sink->filled >= WRITE_AT && sink->failed == 0) {
         swap_buffers(sink);
         begin(sink, SINK_WRITE);
-    } else if (sink->finishing) {
-        begin(sink, SINK_FINISH);
     }
 }
 
@@ -429,12 +445,10 @@ size_t sink_write(struct sink *sink, const void *data, size_t length)
         return 0;
     if (sink->failed < 0)
         return length;
-    if (!sink->filling)
-        sink->filling = mem_alloc(SINK_BUFFER);
-    if (!sink->writing)
-        sink->writing = mem_alloc(SINK_BUFFER);
     size_t given = 0;
     while (given < length && sink->filled < SINK_BUFFER) {
+        if (!sink->filling)
+            sink->filling = mem_resize(NULL, 1, SINK_BUFFER);
         size_t room = SINK_BUFFER - sink->filled;
         size_t part = length - given < room ? length - given : room;
         memcpy(sink->filling + sink->filled, (const char *)data + given, part);
