@@ -65,9 +65,9 @@ static void write_store(struct jsonw *w, const struct store_stats *store)
     jsonw_member_uint(w, "commits", store->commits);
     jsonw_member_uint(w, "writes", store->writes);
     jsonw_member_uint(w, "failed_commits", store->failed_commits);
-    jsonw_member_double(w, "commit_ms_mean",
-                        store->commits ? (double)(store->commit_us_total / store->commits) / 1000
-                                       : 0);
+    jsonw_member_double(
+        w, "commit_ms_mean",
+        store->commits ? (double)store->commit_us_total / (double)store->commits / 1000 : 0);
     jsonw_member_double(w, "commit_ms_max", (double)store->commit_us_max / 1000);
     jsonw_object_end(w);
 }

@@ -28,10 +28,8 @@ static int read_text(struct json_value value, const char *name, size_t max, char
 {
     size_t length = 0;
     char *text = json_strdup(value, &length);
-    if (!text) {
-        wrong_type(value, name, "a string without NUL", error);
-        return -1;
-    }
+    if (!text)
+        return wrong_type(value, name, "a string without NUL", error);
     if (length == 0 || length > max || strspn(text, " \t\r\n") == length) {
         free(text);
         return error_set(error, ERROR_INVALID_ARGUMENT, name,
@@ -49,6 +47,7 @@ static int read_word(struct json_value value, const char *name, size_t max, char
 {
     if (read_text(value, name, max, ret, error) < 0)
         return -1;
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): error_set() returns -1, always */
     for (const char *c = *ret; *c; c++)
         if (!isgraph((unsigned char)*c))
             return error_set(error, ERROR_INVALID_ARGUMENT, name,

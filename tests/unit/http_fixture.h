@@ -342,7 +342,7 @@ static inline void wish_init(struct wish *wish, struct world *world, const char 
     wish->transfer.done = wish_done;
     int length = snprintf(wish->url, sizeof(wish->url), "%s%s",
                           path[0] == '/' ? world->server.origin : "", path);
-    assert_in_range(length, 1, sizeof(wish->url) - 1);
+    assert_in_range(length, 0, sizeof(wish->url) - 1);
     wish->ask = (struct http_request){.allow_private = true,
                                       .connect_ms = 10000,
                                       .stall_ms = 10000,
