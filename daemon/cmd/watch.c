@@ -15,6 +15,7 @@ struct watching {
     struct filter filter;
     struct store_read read;
     int64_t cursor; /* the newest event that was told or passed over */
+    int64_t newest; /* when the last replay began */
     bool reading;
 };
 
@@ -52,6 +53,8 @@ static void on_changed(struct engine_observer *observer, const struct job *job, 
 {
     struct watching *watching = (struct watching *)observer;
     struct call *call = watching->call;
+    if (event <= watching->cursor)
+        return; /* the replay found it before the engine told it */
     if (call_is_full(call)) {
         stop(call); /* `drained` goes on from the cursor */
         return;
@@ -94,6 +97,9 @@ static void on_page(struct store_read *read)
     store_read_free(read);
     if (call_is_full(call))
         return;
+    /* Those up to there that were not found were forgotten, with their jobs. */
+    if (was_last && watching->cursor < watching->newest)
+        watching->cursor = watching->newest;
     if (was_last && watching->cursor >= store_last_event(call->commands->store))
         engine_observe(call->commands->engine, &watching->observer);
     else
@@ -112,6 +118,7 @@ static void replay(struct call *call)
                                          .done = on_page,
                                          .context = call};
     watching->reading = true;
+    watching->newest = store_last_event(call->commands->store);
     call_expect(call);
     store_read(call->commands->store, &watching->read);
 }
