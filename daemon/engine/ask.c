@@ -103,10 +103,8 @@ void engine_ask(struct engine *engine, const char *operation, engine_asked_fn *d
 
 void ask_forget_all(struct engine *engine)
 {
-    while (engine->askings) {
-        struct asking *asking = engine->askings;
-        engine->askings = asking->next;
-        free(asking->operation);
-        free(asking);
-    }
+    struct error error;
+    error_set(&error, ERROR_UNAVAILABLE, NULL, "veod stopped before the provider answered");
+    while (engine->askings)
+        finish(engine->askings, NULL, NULL, &error);
 }

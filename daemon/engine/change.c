@@ -254,9 +254,8 @@ void task_event(struct task *task, const struct job_event *event, bool undo, eng
 
 void task_free_changes(struct task *task)
 {
-    while (task->changes) {
-        struct change *change = task->changes;
-        task->changes = change->next;
-        free_change(change);
-    }
+    struct error error;
+    error_set(&error, ERROR_UNAVAILABLE, NULL, "veod stopped before this could be done");
+    while (task->changes)
+        finish_change(task, &error);
 }
