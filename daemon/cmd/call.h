@@ -34,6 +34,7 @@ struct call {
     struct json *doc;
     struct json_value args;
     unsigned pending; /* answers of the engine, the store or the loop that are awaited */
+    bool answered;    /* what still comes is news */
     bool ended;       /* its last reply was sent */
     void *state;      /* the verb's */
     void (*drained)(struct call *call);    /* the client has read what it was sent */
@@ -70,7 +71,9 @@ bool call_is_full(const struct call *call); /* the client should read first; `dr
 void call_stream_begin(struct call *call);
 void call_stream_bytes(struct call *call, const char *bytes, size_t length);
 void call_stream_end(struct call *call);
-void call_close_client(struct call *call); /* after what was sent; the only way to end it early */
+void call_close_client(struct call *call); /* once all commands are answered */
+/* At once, after what was sent: its bytes were announced and can't be had. */
+void call_cut_client(struct call *call);
 
 /* ---- arguments ---- */
 

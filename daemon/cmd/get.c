@@ -48,8 +48,7 @@ static void on_read(uv_fs_t *request)
     if (!call_arrived(call))
         return;
     if (count <= 0) {
-        /* The bytes were announced, and a client can only be told by the end of the connection. */
-        call_close_client(call);
+        call_cut_client(call);
         end_stream(call);
         return;
     }
@@ -76,9 +75,13 @@ static void read_on(struct call *call)
                on_read);
 }
 
+/* Now, or when what is being sent has been read: `drained` comes back here. */
 static void begin_stream(struct call *call)
 {
     struct getting *getting = call->state;
+    call->drained = begin_stream;
+    if (call_is_full(call))
+        return;
     struct jsonw *w = call_reply(call, REPLY_DATA);
     jsonw_member_int(w, "bytes", getting->end - getting->offset);
     jsonw_member_string(w, "mime", getting->file->mime_type);
@@ -110,9 +113,6 @@ static void on_opened(uv_fs_t *request)
     if (result < 0)
         call_fail(call, ERROR_UNAVAILABLE, "file", "cannot open %s: %s", getting->file->path,
                   uv_strerror((int)result));
-    else if (call_is_full(call))
-        call_fail(call, ERROR_BUSY, NULL,
-                  "another GET is being answered on this connection, or its answers aren't read");
     else
         begin_stream(call);
 }

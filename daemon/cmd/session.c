@@ -70,9 +70,19 @@ static void free_call(struct call *call)
     free(call);
 }
 
+static bool awaits_answers(const struct session *session)
+{
+    for (const struct call *call = session->calls; call; call = call->next)
+        if (!call->answered)
+            return true;
+    return session->has_waiting;
+}
+
+/* Who sends no more may still want news; who quits doesn't. */
 static void maybe_finish(struct session *session)
 {
-    if ((session->ended || session->quit) && !session->calls && !session->has_waiting)
+    if ((session->quit && !awaits_answers(session)) ||
+        (session->ended && !session->calls && !session->has_waiting))
         client_finish(session->client);
 }
 
@@ -90,6 +100,7 @@ void call_end(struct call *call)
 void call_answered(struct call *call)
 {
     struct session *session = call->session;
+    call->answered = true;
     if (session->in_order != call)
         return;
     session->in_order = NULL;
@@ -209,6 +220,13 @@ void call_stream_end(struct call *call)
     else if (session->behind.length > 0)
         client_send(session->client, session->behind.data, session->behind.length);
     buf_free(&session->behind);
+    client_want_drained(session->client); /* others waited for the line */
+}
+
+void call_cut_client(struct call *call)
+{
+    call->session->quit = true;
+    client_finish(call->session->client);
 }
 
 void call_close_client(struct call *call)
@@ -403,7 +421,7 @@ static void on_drained(void *data)
     struct session *session = data;
     for (struct call *call = session->calls, *next; call; call = next) {
         next = call->next;
-        if (call->drained)
+        if (call->drained && (!session->streaming || session->streaming == call))
             call->drained(call);
     }
 }
@@ -416,6 +434,7 @@ static void on_gone(void *data)
     session->in_order = NULL;
     while (session->calls) {
         struct call *call = session->calls;
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): all in this list have this session */
         unlink_call(call);
         if (call->abandoned)
             call->abandoned(call);

@@ -21,19 +21,47 @@ void write_job(struct call *call, const struct job *job, struct jsonw *w)
     jsonw_object_end(w);
 }
 
-static void answer_jobs(struct call *call, struct job **jobs, size_t count)
+struct showing {
+    struct job **jobs;
+    size_t count;
+    size_t shown;
+    bool many;
+};
+
+static void free_showing(struct call *call)
 {
-    bool many = json_type(json_get(call->args, "ids")) != JSON_NONE;
-    for (size_t i = 0; i < count; i++) {
-        write_job(call, jobs[i], call_reply(call, many ? REPLY_ITEM : REPLY_OK));
+    struct showing *showing = call->state;
+    free_jobs(showing->jobs, showing->count);
+    free(showing);
+}
+
+/* As many as the client reads; `drained` goes on. */
+static void show_more(struct call *call)
+{
+    struct showing *showing = call->state;
+    for (; showing->shown < showing->count && !call_is_full(call); showing->shown++) {
+        write_job(call, showing->jobs[showing->shown],
+                  call_reply(call, showing->many ? REPLY_ITEM : REPLY_OK));
         call_send(call);
     }
-    if (many) {
-        jsonw_member_uint(call_reply(call, REPLY_OK), "count", count);
+    if (showing->shown < showing->count)
+        return;
+    if (showing->many) {
+        jsonw_member_uint(call_reply(call, REPLY_OK), "count", showing->count);
         call_send(call);
     }
-    free_jobs(jobs, count);
     call_end(call);
+}
+
+static void show_jobs(struct call *call, struct job **jobs, size_t count)
+{
+    struct showing *showing = mem_alloc(sizeof(*showing));
+    *showing = (struct showing){
+        .jobs = jobs, .count = count, .many = json_type(json_get(call->args, "ids")) != JSON_NONE};
+    call->state = showing;
+    call->free_state = free_showing;
+    call->drained = show_more;
+    show_more(call);
 }
 
 /* ---- an operation that is no job's ---- */
@@ -138,7 +166,7 @@ void cmd_status(struct call *call)
 {
     static const char *const members[] = {"id", "ids", NULL};
     if (call_check_members(call, members) == 0)
-        call_resolve_or(call, answer_jobs, seek_operation);
+        call_resolve_or(call, show_jobs, seek_operation);
 }
 
 /* ---- LIST: a page at a time, as fast as the client reads ---- */
@@ -186,14 +214,15 @@ static void on_page(struct store_read *read)
                   strerror(-read->status));
         return;
     }
-    for (size_t i = 0; i < read->job_count; i++) {
-        write_job(call, read->jobs[i], call_reply(call, REPLY_ITEM));
+    size_t sent = 0;
+    for (; sent < read->job_count && !call_is_full(call); sent++) {
+        write_job(call, read->jobs[sent], call_reply(call, REPLY_ITEM));
         call_send(call);
-        memcpy(listing->last, read->jobs[i]->id, JOB_ID_SIZE);
+        memcpy(listing->last, read->jobs[sent]->id, JOB_ID_SIZE);
     }
-    listing->sent += read->job_count;
-    listing->left -= read->job_count;
-    listing->more = read->job_count == listing->read.filter.limit;
+    listing->sent += sent;
+    listing->left -= sent;
+    listing->more = sent < read->job_count || read->job_count == read->filter.limit;
     store_read_free(read);
     if (listing->left == 0 || !listing->more)
         end_list(call);

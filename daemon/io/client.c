@@ -196,10 +196,13 @@ static void attend(struct client *client)
     }
     if (client->writing.length == 0 && client->output.length > 0)
         write_out(client);
+    if (client->finishing && client_unsent(client) == 0)
+        close_client(client);
     if (client->resumed && !client->closing) {
         client->resumed = false;
         deliver(client);
     }
+    tell_drained(client);
 }
 
 /* Once a turn, before the loop sleeps: all that was sent in it leaves in one write. */
@@ -232,13 +235,21 @@ static void touch(struct client *client)
 
 void client_send(struct client *client, const char *bytes, size_t length)
 {
-    if (client->closing)
+    if (client->closing || client->finishing)
         return;
     if (client_unsent(client) == 0)
         client->progress_at = uv_now(client->clients->loop);
     buf_add(&client->output, bytes, length);
     if (client_is_full(client))
         client->wants_drained = true;
+    touch(client);
+}
+
+void client_want_drained(struct client *client)
+{
+    if (client->closing)
+        return;
+    client->wants_drained = true;
     touch(client);
 }
 
@@ -359,7 +370,7 @@ void client_pause(struct client *client)
 
 void client_resume(struct client *client)
 {
-    if (!client->paused)
+    if (!client->paused || client->closing)
         return;
     client->paused = false;
     client->resumed = true;
@@ -368,12 +379,13 @@ void client_resume(struct client *client)
 
 void client_finish(struct client *client)
 {
+    if (client->closing)
+        return;
     client->finishing = true;
     if (client->reading)
         uv_read_stop((uv_stream_t *)&client->pipe);
     client->reading = false;
-    if (client_unsent(client) == 0)
-        close_client(client);
+    touch(client);
 }
 
 /* ---- new clients ---- */

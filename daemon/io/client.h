@@ -65,7 +65,11 @@ bool client_is_full(const struct client *client); /* more than output_high waits
 void client_pause(struct client *client);  /* the delivery of lines */
 void client_resume(struct client *client); /* continues from the loop, not from inside the call */
 
-/* Closes once all is written. No more lines are delivered. */
+/* `drained` will be called, from the loop, once there is room. */
+void client_want_drained(struct client *client);
+
+/* Closes once all is written: from the loop, not from inside the call. No more lines are delivered,
+ * and nothing more is taken for sending. */
 void client_finish(struct client *client);
 
 uid_t client_uid(const struct client *client);
