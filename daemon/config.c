@@ -1,12 +1,11 @@
 #include "daemon/config.h"
 
+#include <ctype.h>
 #include <errno.h>
-#include <glob.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <ini.h>
-
+#include "daemon/config_file.h"
 #include "daemon/provider/provider.h"
 #include "proto/limits.h"
 #include "proto/mem.h"
@@ -30,6 +29,8 @@ struct key {
     int64_t min, max;
     const char *choices;
 };
+
+#define PROVIDER_NAME_MAX 40 /* so that its section's name fits in CONFIG_SECTION_MAX */
 
 #define AT(member)        offsetof(struct config, member)
 #define IN_PROVIDER(name) offsetof(struct config_provider, name)
@@ -99,7 +100,7 @@ static int refuse(const struct key *key, const char *value, const char *expected
 static bool is_choice(const char *choices, const char *value)
 {
     size_t length = strlen(value);
-    for (const char *at = choices; length && (at = strstr(at, value)); at++)
+    for (const char *at = choices; length && !strchr(value, ' ') && (at = strstr(at, value)); at++)
         if ((at == choices || at[-1] == ' ') && (at[length] == ' ' || at[length] == '\0'))
             return true;
     return false;
@@ -146,20 +147,42 @@ static void describe_range(const struct key *key, char *ret, size_t size)
     }
 }
 
+/* What a line of a file can say: no comment behind it, no spaces around it. */
+static bool is_plain_text(const char *value)
+{
+    bool after_blank = true;
+    for (const char *c = value; *c; c++) {
+        bool blank = *c == ' ' || *c == '\t';
+        if ((iscntrl((unsigned char)*c) && !blank) || (after_blank && strchr(";#", *c)) ||
+            (blank && (c == value || c[1] == '\0')))
+            return false;
+        after_blank = blank;
+    }
+    return true;
+}
+
+static int set_text(const struct key *key, char **text, const char *value, struct error *error)
+{
+    char expected[160];
+    snprintf(expected, sizeof(expected), "one of: %s", key->choices ? key->choices : "");
+    if (key->type == KEY_CHOICE && !is_choice(key->choices, value))
+        return refuse(key, value, expected, error);
+    if (!*value && key->fallback)
+        return refuse(key, value, "set to something", error);
+    if (!is_plain_text(value))
+        return refuse(key, value, "text without control bytes, and comments on lines of their own",
+                      error);
+    free(*text);
+    *text = *value ? mem_strdup(value) : NULL;
+    return 0;
+}
+
 static int set_value(const struct key *key, void *base, const char *value, struct error *error)
 {
     char expected[160];
     void *member = (char *)base + key->offset;
-    if (key->type == KEY_TEXT || key->type == KEY_CHOICE) {
-        char **text = member;
-        if (key->type == KEY_CHOICE && !is_choice(key->choices, value)) {
-            snprintf(expected, sizeof(expected), "one of: %s", key->choices);
-            return refuse(key, value, expected, error);
-        }
-        free(*text);
-        *text = *value ? mem_strdup(value) : NULL;
-        return 0;
-    }
+    if (key->type == KEY_TEXT || key->type == KEY_CHOICE)
+        return set_text(key, member, value, error);
     int64_t number;
     if (parse_number(key, value, &number) == 0 && number >= key->min && number <= key->max) {
         *(int64_t *)member = number;
@@ -179,12 +202,26 @@ static int set_defaults(const struct key *table, size_t count, void *base, struc
 
 /* ---- sections ---- */
 
+static bool is_provider_name(const char *name)
+{
+    size_t length = 0;
+    while (isalnum((unsigned char)name[length]) || (name[length] && strchr("._-", name[length])))
+        length++;
+    return length > 0 && length <= PROVIDER_NAME_MAX && !name[length];
+}
+
 static struct config_provider *find_or_add_provider(struct config *config, const char *name,
                                                     struct error *error)
 {
     for (size_t i = 0; i < config->provider_count; i++)
         if (strcmp(config->providers[i].name, name) == 0)
             return &config->providers[i];
+    if (!is_provider_name(name)) {
+        error_set(error, ERROR_INVALID_ARGUMENT, NULL,
+                  "a provider's name must be 1 to %d letters, digits and \"._-\", not \"%s\"",
+                  PROVIDER_NAME_MAX, name);
+        return NULL;
+    }
     if (config->provider_count == CONFIG_PROVIDERS_MAX) {
         error_set(error, ERROR_TOO_MANY, NULL, "more than %d providers", CONFIG_PROVIDERS_MAX);
         return NULL;
@@ -223,58 +260,12 @@ static int set_key(struct config *config, const char *section, const char *name,
     return set_in(provider_keys, PROVIDER_KEY_COUNT, provider, "provider", name, value, error);
 }
 
-/* ---- files ---- */
+/* ---- from outside ---- */
 
-struct reading {
-    struct config *config;
-    struct error *error;
-    bool failed; /* only the first error is told */
-};
-
-static int on_key(void *arg, const char *section, const char *name, const char *value)
+static int on_key(void *arg, const char *section, const char *name, const char *value,
+                  struct error *error)
 {
-    struct reading *reading = arg;
-    if (reading->failed)
-        return 1;
-    if (set_key(reading->config, section, name, value, reading->error) == 0)
-        return 1;
-    reading->failed = true;
-    return 0;
-}
-
-static int read_file(struct config *config, const char *path, bool may_be_missing,
-                     struct error *error)
-{
-    struct reading reading = {.config = config, .error = error};
-    errno = 0;
-    FILE *file = fopen(path, "re");
-    if (!file) {
-        if (errno == ENOENT && may_be_missing)
-            return 0;
-        return error_set(error, ERROR_UNAVAILABLE, NULL, "%s: %s", path, strerror(errno));
-    }
-    int line = ini_parse_file(file, on_key, &reading);
-    fclose(file);
-    if (line == 0)
-        return 0;
-    struct error cause = *error;
-    if (!reading.failed)
-        error_set(&cause, ERROR_INVALID_ARGUMENT, NULL,
-                  "expected [section], key = value or a comment");
-    return error_set(error, cause.code, cause.field, "%s:%d: %s", path, line, cause.message);
-}
-
-static int read_directory(struct config *config, const char *path, struct error *error)
-{
-    char *pattern = mem_format("%s.d/*.conf", path);
-    glob_t found = {0};
-    int status = 0;
-    if (glob(pattern, 0, NULL, &found) == 0)
-        for (size_t i = 0; i < found.gl_pathc && status == 0; i++)
-            status = read_file(config, found.gl_pathv[i], false, error);
-    globfree(&found);
-    free(pattern);
-    return status;
+    return set_key(arg, section, name, value, error);
 }
 
 static int override(struct config *config, const char *text, struct error *error)
@@ -285,27 +276,40 @@ static int override(struct config *config, const char *text, struct error *error
     if (equals)
         *equals = '\0';
     char *dot = equals ? strrchr(copy, '.') : NULL;
+    struct error cause = {0};
     if (dot) {
         *dot = '\0';
-        status = set_key(config, copy, dot + 1, equals + 1, error);
+        status = set_key(config, copy, dot + 1, equals + 1, &cause);
     } else {
-        error_set(error, ERROR_INVALID_ARGUMENT, NULL, "-o takes section.key=value, not \"%s\"",
+        error_set(&cause, ERROR_INVALID_ARGUMENT, NULL, "expected section.key=value, not \"%s\"",
                   text);
     }
+    if (status < 0)
+        error_set(error, cause.code, cause.field, "-o: %s", cause.message);
     free(copy);
     return status;
 }
 
 /* ---- the whole ---- */
 
-static void split_globs(struct config_provider *provider)
+static int split_globs(struct config_provider *provider, struct error *error)
 {
     char *copy = mem_strdup(provider->models), *position = NULL;
-    size_t count = 0;
-    for (char *one = strtok_r(copy, " ,\t", &position); one && count < CONFIG_GLOBS_MAX;
-         one = strtok_r(NULL, " ,\t", &position))
-        provider->globs[count++] = mem_strdup(one);
+    char *one = strtok_r(copy, " ,\t", &position);
+    for (size_t i = 0; one && i < CONFIG_GLOBS_MAX; i++, one = strtok_r(NULL, " ,\t", &position))
+        provider->globs[i] = mem_strdup(one);
+    int status = 0;
+    if (one || !provider->globs[0])
+        status = error_set(error, ERROR_INVALID_ARGUMENT, "models",
+                           "[provider %s] models must have 1 to %d patterns, not \"%s\"",
+                           provider->name, CONFIG_GLOBS_MAX, provider->models);
     free(copy);
+    return status;
+}
+
+static bool is_http(const char *url)
+{
+    return strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0;
 }
 
 static int check_provider(struct config_provider *provider, struct error *error)
@@ -315,18 +319,17 @@ static int check_provider(struct config_provider *provider, struct error *error)
         return error_set(error, ERROR_INVALID_ARGUMENT, "dialect",
                          "[provider %s] dialect must be interactions or predict, not \"%s\"", name,
                          provider->dialect ? provider->dialect : "");
-    if (!provider->base_url || strncmp(provider->base_url, "http", 4) != 0)
+    if (!is_http(provider->base_url))
         return error_set(error, ERROR_INVALID_ARGUMENT, "base_url",
-                         "[provider %s] base_url must be an http or https address, not \"%s\"",
-                         name, provider->base_url ? provider->base_url : "");
+                         "[provider %s] base_url must begin with http:// or https://, not \"%s\"",
+                         name, provider->base_url);
     size_t length = strlen(provider->base_url);
     while (length > 0 && provider->base_url[length - 1] == '/')
         provider->base_url[--length] = '\0';
     if (!provider->models)
         provider->models =
             mem_strdup(strcmp(provider->dialect, "predict") == 0 ? "veo-*" : "gemini-omni-*");
-    split_globs(provider);
-    return 0;
+    return split_globs(provider, error);
 }
 
 static int check(struct config *config, struct error *error)
@@ -354,9 +357,9 @@ int config_load(const char *path, bool may_be_missing, char *const *overrides, s
     *ret = (struct config){0};
     int status = set_defaults(keys, KEY_COUNT, ret, error);
     if (status == 0)
-        status = read_file(ret, path, may_be_missing, error);
+        status = config_file_read(path, may_be_missing, on_key, ret, error);
     if (status == 0)
-        status = read_directory(ret, path, error);
+        status = config_parts_read(path, on_key, ret, error);
     for (; status == 0 && overrides && *overrides; overrides++)
         status = override(ret, *overrides, error);
     if (status == 0)
@@ -386,8 +389,24 @@ void config_free(struct config *config)
     *config = (struct config){0};
 }
 
+struct unit {
+    const char *suffix;
+    int64_t size;
+};
+
+/* In the greatest unit that leaves no rest, so that it can be read back. */
+static void print_exact(int64_t number, const struct unit *units, FILE *to)
+{
+    while (units->size > 1 && (number == 0 || number % units->size != 0))
+        units++;
+    fprintf(to, "%lld%s\n", (long long)(number / units->size), units->suffix);
+}
+
 static void print_value(const struct key *key, const void *base, FILE *to)
 {
+    static const struct unit times[] = {
+        {"d", 24 * HOUR}, {"h", HOUR}, {"m", MINUTE}, {"s", SECOND}, {"ms", 1}};
+    static const struct unit sizes[] = {{"G", GIB}, {"M", MIB}, {"K", KIB}, {"", 1}};
     const void *member = (const char *)base + key->offset;
     if (key->type == KEY_TEXT || key->type == KEY_CHOICE) {
         const char *text = *(char *const *)member;
@@ -395,14 +414,13 @@ static void print_value(const struct key *key, const void *base, FILE *to)
         return;
     }
     int64_t number = *(const int64_t *)member;
-    char text[UNITS_TEXT];
-    if (key->type == KEY_DURATION) {
-        units_format_duration(number, text);
-        fprintf(to, "%s = %s\n", key->name, text);
-    } else {
-        fprintf(to, key->type == KEY_MODE ? "%s = %04llo\n" : "%s = %lld\n", key->name,
-                (long long)number);
-    }
+    fprintf(to, "%s = ", key->name);
+    if (key->type == KEY_DURATION)
+        print_exact(number, times, to);
+    else if (key->type == KEY_SIZE)
+        print_exact(number, sizes, to);
+    else
+        fprintf(to, key->type == KEY_MODE ? "%04llo\n" : "%lld\n", (long long)number);
 }
 
 static void print_table(const struct key *table, size_t count, const void *base, FILE *to)
