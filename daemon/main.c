@@ -13,6 +13,7 @@
 #include "daemon/config.h"
 #include "daemon/io/credential.h"
 #include "daemon/io/log.h"
+#include "proto/limits.h"
 #include "proto/mem.h"
 #include "systemd/sd.h"
 
@@ -20,7 +21,7 @@
 #define OVERRIDES_MAX  64
 #define STATUS_EVERY   1000  /* ms */
 #define STOP_PATIENCE  30000 /* ms */
-#define OUTPUT_MAX_FOR 4     /* a client's output may exceed its mark so many times */
+#define OUTPUT_MAX_FOR 4     /* a client's output may exceed its mark so many times, and a line */
 
 struct veod {
     uv_loop_t loop;
@@ -219,6 +220,11 @@ static int open_http(struct veod *veod, struct error *error)
     return http_new(&veod->loop, &config, &veod->http, error);
 }
 
+static size_t output_max(const struct config *config)
+{
+    return OUTPUT_MAX_FOR * (size_t)config->client_output + LIMIT_REPLY_LINE;
+}
+
 static int open_clients(struct veod *veod, struct error *error)
 {
     const struct config *config = &veod->config;
@@ -229,7 +235,7 @@ static int open_clients(struct veod *veod, struct error *error)
         .admin_group = config->admin_group,
         .max = (unsigned)config->clients,
         .output_high = (size_t)config->client_output,
-        .output_max = OUTPUT_MAX_FOR * (size_t)config->client_output,
+        .output_max = output_max(config),
         .stall_ms = config->client_stall,
     };
     int fd = sd_listening_socket();
@@ -250,7 +256,7 @@ static int open_all(struct veod *veod, struct error *error)
         .default_model = veod->config.default_model,
         .deadline_ms = veod->config.deadline,
         .client_commands = (size_t)veod->config.client_commands,
-        .output_max = OUTPUT_MAX_FOR * (size_t)veod->config.client_output,
+        .output_max = output_max(&veod->config),
     };
     if (store_open(veod->config.state_directory, &veod->loop, &veod->store, error) < 0 ||
         make_output_directory(veod, error) < 0 || open_http(veod, error) < 0)
