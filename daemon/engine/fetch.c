@@ -325,7 +325,7 @@ static bool prepare_load(struct http_transfer *transfer, struct http_request *re
         .secret_name = ours ? provider->provider.dialect->secret_name : NULL,
         .secret_value = ours ? provider->secret : NULL,
         .range_from = sink_bytes(task->fetch->sink),
-        .allow_private = engine->provider_private[engine_provider_index(engine, provider)],
+        .allow_private = ours || engine->provider_private[engine_provider_index(engine, provider)],
         .connect_ms = engine->config.connect_ms,
         .stall_ms = engine->config.stall_ms,
         .max_body = engine->config.reply_bytes,
@@ -437,6 +437,9 @@ static void on_loaded(struct http_transfer *transfer, const struct http_reply *r
     struct task *task = heap_entry(transfer, struct task, transfer);
     struct fetch *fetch = task->fetch;
     task->busy = false;
+    if (http_same_origin(fetch->url, task->provider->provider.base_url))
+        task->engine->provider_private[engine_provider_index(task->engine, task->provider)] |=
+            reply->peer_private;
     if (sink_status(fetch->sink) < 0) {
         task_set_trouble(task, "cannot write the result: %s", strerror(-sink_status(fetch->sink)));
         log_error("fetch", "%s: %s", task->job->id, task->trouble);
