@@ -182,8 +182,11 @@ static void on_committed(struct task *task)
     task->queue.id = task->job->id;
     engine->stats.states[before->state]--;
     engine->stats.states[task->job->state]++;
+    task->unwatched =
+        task->job->state == JOB_RUNNING && !(job_state_flags(before->state) & JOB_LIVE);
+    if (task->job->state != before->state)
+        task_set_trouble(task, NULL);
     job_free(before);
-    task->recovered = false;
     /* Before anybody hears of it: the next command for it may come from inside of telling. */
     task_come_to_rest(task);
     task_tell(task, task->write.event, task->detail);

@@ -60,7 +60,7 @@ struct engine *engine_new(uv_loop_t *loop, const struct engine_config *config, s
 static void on_loaded(void *arg, struct job *job)
 {
     struct task *task = task_add(arg, job);
-    task->recovered = true;
+    task->unwatched = true;
 }
 
 static void on_duration(void *arg, const char *model, int64_t ms)

@@ -117,8 +117,10 @@ static void fail_for_good(struct task *task, const char *code)
         .type = JOB_FETCH_FAILED,
         .error = {.code = (char *)(uintptr_t)code, .message = task->trouble, .retryable = true},
     };
-    task->fetch->step = FETCH_REST;
-    close_sink(task->fetch, true);
+    if (task->fetch) {
+        task->fetch->step = FETCH_REST;
+        close_sink(task->fetch, true);
+    }
     leave(task);
     task_event(task, &event, false, NULL, NULL);
 }
@@ -131,9 +133,14 @@ static void rest(struct task *task, int64_t wait_ms)
     leave(task);
 }
 
+static bool is_too_late(const struct task *task)
+{
+    return task->job->noticed_at && engine_wall_ms() - task->job->noticed_at > GIVE_UP_MS;
+}
+
 static void try_later(struct task *task)
 {
-    if (task->job->noticed_at && engine_wall_ms() - task->job->noticed_at > GIVE_UP_MS) {
+    if (is_too_late(task)) {
         fail_for_good(task, "fetch-failed");
         return;
     }
@@ -542,7 +549,10 @@ void fetch_wake(struct task *task)
     /* An inline result whose file could not be kept is asked for again. */
     if (task->fetch && task->fetch->given)
         fetch_drop(task, true);
-    fetch_start(task);
+    if (!task->fetch && is_too_late(task))
+        fail_for_good(task, "fetch-failed");
+    else
+        fetch_start(task);
 }
 
 /* Nobody will know of a cancelled job's files, and they would be in a later attempt's way. */

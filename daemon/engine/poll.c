@@ -16,7 +16,7 @@ int64_t poll_next_wait(const struct task *task)
 {
     const struct engine *engine = task->engine;
     const struct learn_bounds *bounds = &engine->config.poll;
-    if (task->recovered) /* it may be ready for long */
+    if (task->unwatched)
         return (int64_t)((double)bounds->min_ms * engine_random());
     return learn_wait(engine->learn, task->job->request->model, bounds, elapsed_ms(task),
                       engine_random());
@@ -122,7 +122,7 @@ static void got_uris(struct task *task, const struct outcome *outcome)
 
 static void got_result(struct task *task, const struct outcome *outcome)
 {
-    if (task->job->state == JOB_RUNNING)
+    if (task->job->state == JOB_RUNNING && !task->unwatched)
         learn_add(task->engine->learn, task->job->request->model, task->last_running_ms,
                   elapsed_ms(task));
     (void)fault_point("engine.noticed");
@@ -158,7 +158,7 @@ static void judge(struct task *task, const struct outcome *outcome)
     switch (outcome->kind) {
     case OUTCOME_PENDING:
         task->failures = 0;
-        task->recovered = false;
+        task->unwatched = false;
         task->last_running_ms = elapsed_ms(task);
         task_set_trouble(task, NULL);
         poll_drop(task);

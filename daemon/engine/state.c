@@ -82,10 +82,13 @@ void task_go_on(struct task *task)
         submit_start(task);
         break;
     case JOB_RUNNING:
+        task->failures = 0;
         task->strikes = 0;
+        task->last_running_ms = 0;
         poll_arm(task, poll_next_wait(task));
         break;
     case JOB_FETCHING:
+        task->failures = 0;
         task_sleep(task);
         fetch_start(task);
         break;

@@ -40,7 +40,7 @@ struct task {
     int64_t due; /* steady ms */
     bool in_flight;
     bool is_submitting; /* from the pick until its answer is in the store's hands */
-    bool recovered;     /* found at startup and not moved since: its file may be in place already */
+    bool unwatched;     /* its operation may have ended long ago: after a start, or a RETRY */
 
     struct http_transfer transfer;
     bool busy;               /* the transfer is under way */
