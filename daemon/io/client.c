@@ -29,6 +29,7 @@ struct client {
     struct buf output;
     struct buf writing;
     uint64_t progress_at;
+    size_t queued; /* what the kernel hadn't taken at the last look */
     uid_t uid;
     bool admin;
     bool paused;  /* by whoever takes the lines */
@@ -145,6 +146,8 @@ static void on_written(uv_write_t *request, int status)
         close_client(client);
         return;
     }
+    if (client->output.failed) /* attend() drops it: a reply has been cut */
+        return;
     if (client->output.length > 0) {
         write_out(client);
         return;
@@ -457,6 +460,10 @@ static void on_stall_tick(uv_timer_t *timer)
     uint64_t now = uv_now(clients->loop);
     for (struct client *client = clients->first, *next; client; client = next) {
         next = client->next;
+        size_t queued = uv_stream_get_write_queue_size((uv_stream_t *)&client->pipe);
+        if (queued != client->queued)
+            client->progress_at = now;
+        client->queued = queued;
         if (client->closing || client_unsent(client) == 0 ||
             now - client->progress_at < (uint64_t)clients->config.stall_ms)
             continue;

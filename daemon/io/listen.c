@@ -25,14 +25,17 @@ static int remove_stale(const struct sockaddr_un *address, struct error *error)
         return error_set(error, ERROR_UNAVAILABLE, NULL, "%s exists and is no socket",
                          address->sun_path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int status_of_connect =
-        fd < 0 ? -1 : connect(fd, (const struct sockaddr *)address, sizeof(*address));
+    if (fd < 0)
+        return error_set(error, ERROR_UNAVAILABLE, NULL, "socket: %s", strerror(errno));
+    int answered = connect(fd, (const struct sockaddr *)address, sizeof(*address));
     int reason = errno;
-    if (fd >= 0)
-        close(fd);
-    if (status_of_connect == 0 || reason == EAGAIN)
+    close(fd);
+    if (answered == 0 || reason == EAGAIN)
         return error_set(error, ERROR_UNAVAILABLE, NULL, "another process answers at %s",
                          address->sun_path);
+    if (reason != ECONNREFUSED && reason != ENOENT)
+        return error_set(error, ERROR_UNAVAILABLE, NULL, "cannot tell whether %s is in use: %s",
+                         address->sun_path, strerror(reason));
     if (unlink(address->sun_path) < 0 && errno != ENOENT)
         return error_set(error, ERROR_UNAVAILABLE, NULL, "cannot remove the stale %s: %s",
                          address->sun_path, strerror(errno));
