@@ -49,7 +49,7 @@ static char *read_open_file(int fd, const char *path, struct error *error)
 static char *read_file(const char *path, bool only_owner, struct error *error)
 {
     struct stat status;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0) {
         error_set(error, ERROR_UNAVAILABLE, NULL, "%s: %s", path, strerror(errno));
         return NULL;
