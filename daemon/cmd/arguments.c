@@ -63,9 +63,6 @@ int call_flag(struct call *call, const char *name, bool *value)
 
 /* ---- filters ---- */
 
-const char *const filter_members[] = {"state", "model", "owner", "label", "since",
-                                      "until", "limit", "after", "from",  NULL};
-
 static int read_one_state(struct call *call, struct json_value value, struct filter *ret)
 {
     char *name = json_strdup(value, NULL);
@@ -219,8 +216,7 @@ static void not_found(struct resolving *resolving, int status)
         call_fail(call, ERROR_INVALID_ARGUMENT, "id",
                   "\"%.80s\" begins the ids of several jobs; give more characters", name);
     else
-        call_fail(call, ERROR_UNAVAILABLE, NULL, "the store could not be read: %s",
-                  strerror(-status));
+        call_store_failed(call, status);
     free_resolving(resolving);
 }
 

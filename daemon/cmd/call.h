@@ -36,6 +36,7 @@ struct call {
     unsigned pending; /* answers of the engine, the store or the loop that are awaited */
     bool answered;    /* what still comes is news */
     bool ended;       /* its last reply was sent */
+    bool wants_page;  /* another call of the session is reading one */
     void *state;      /* the verb's */
     void (*drained)(struct call *call);    /* the client has read what it was sent */
     void (*abandoned)(struct call *call);  /* the client is gone */
@@ -55,6 +56,7 @@ void call_send(struct call *call);
 void call_error(struct call *call, const struct error *error); /* sends, and ends the call */
 int call_fail(struct call *call, enum error_code code, const char *field, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+int call_store_failed(struct call *call, int status); /* call_fail: the store can't be read */
 /* The last reply was sent; the call is freed once nothing is pending. */
 void call_end(struct call *call);
 
@@ -71,6 +73,12 @@ bool call_is_full(const struct call *call); /* the client should read first; `dr
 void call_stream_begin(struct call *call);
 void call_stream_bytes(struct call *call, const char *bytes, size_t length);
 void call_stream_end(struct call *call);
+
+/* Around the reading of a page of a list: false if the client must read first, or if another of its
+ * calls is reading one; `drained` tells when to ask again. So no client keeps the others from the
+ * store, however much it asks for at once. */
+bool call_page_begin(struct call *call);
+void call_page_end(struct call *call);
 void call_close_client(struct call *call); /* once all commands are answered */
 /* At once, after what was sent: its bytes were announced and can't be had. */
 void call_cut_client(struct call *call);
@@ -100,7 +108,6 @@ struct filter {
     char *label;
     char *after;
 };
-extern const char *const filter_members[]; /* NULL-terminated */
 int filter_read(struct call *call, struct filter *ret);
 void filter_free(struct filter *filter);
 bool filter_takes(const struct filter *filter, enum job_state state, uid_t owner,

@@ -15,6 +15,7 @@ struct session {
     size_t call_count;
     struct call *in_order;  /* the untagged one that is being answered */
     struct call *streaming; /* its raw bytes are being sent */
+    struct call *paging;    /* it reads a page of a list */
     struct buf behind;      /* what others said meanwhile */
     char *waiting_line;     /* untagged, while another one is being answered */
     size_t waiting_length;
@@ -52,6 +53,8 @@ static void unlink_call(struct call *call)
     session->call_count--;
     if (session->streaming == call)
         session->streaming = NULL;
+    if (session->paging == call)
+        session->paging = NULL;
     call->session = NULL;
     if (session->in_order == call) {
         session->in_order = NULL;
@@ -195,6 +198,12 @@ int call_fail(struct call *call, enum error_code code, const char *field, const 
     return -1;
 }
 
+int call_store_failed(struct call *call, int status)
+{
+    return call_fail(call, ERROR_UNAVAILABLE, NULL, "the store could not be read: %s",
+                     strerror(-status));
+}
+
 bool call_is_full(const struct call *call)
 {
     const struct session *session = call->session;
@@ -221,6 +230,28 @@ void call_stream_end(struct call *call)
         client_send(session->client, session->behind.data, session->behind.length);
     buf_free(&session->behind);
     client_want_drained(session->client); /* others waited for the line */
+}
+
+bool call_page_begin(struct call *call)
+{
+    struct session *session = call->session;
+    call->wants_page = session->paging != NULL;
+    if (session->paging || call_is_full(call))
+        return false;
+    session->paging = call;
+    return true;
+}
+
+void call_page_end(struct call *call)
+{
+    struct session *session = call->session;
+    struct call *oldest = NULL;
+    session->paging = NULL;
+    for (struct call *other = session->calls; other; other = other->next)
+        if (other->wants_page)
+            oldest = other;
+    if (oldest)
+        oldest->drained(oldest);
 }
 
 void call_cut_client(struct call *call)

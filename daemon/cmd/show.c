@@ -209,9 +209,9 @@ static void on_page(struct store_read *read)
     listing->reading = false;
     if (!call_arrived(call))
         return;
+    call_page_end(call);
     if (read->status < 0) {
-        call_fail(call, ERROR_UNAVAILABLE, NULL, "the store could not be read: %s",
-                  strerror(-read->status));
+        call_store_failed(call, read->status);
         return;
     }
     size_t sent = 0;
@@ -226,14 +226,14 @@ static void on_page(struct store_read *read)
     store_read_free(read);
     if (listing->left == 0 || !listing->more)
         end_list(call);
-    else if (!call_is_full(call))
+    else
         next_page(call);
 }
 
 static void next_page(struct call *call)
 {
     struct listing *listing = call->state;
-    if (listing->reading)
+    if (listing->reading || !call_page_begin(call))
         return;
     listing->read = (struct store_read){
         .kind = STORE_LIST, .filter = listing->filter.store, .done = on_page, .context = call};
@@ -303,8 +303,7 @@ static void on_attempts(struct store_read *read)
     if (!call_arrived(call))
         return;
     if (read->status < 0) {
-        call_fail(call, ERROR_UNAVAILABLE, NULL, "the store could not be read: %s",
-                  strerror(-read->status));
+        call_store_failed(call, read->status);
         return;
     }
     buf_init(&text, EXPLAIN_MAX);

@@ -87,9 +87,9 @@ static void on_page(struct store_read *read)
     watching->reading = false;
     if (!call_arrived(call))
         return;
+    call_page_end(call);
     if (read->status < 0) {
-        call_fail(call, ERROR_UNAVAILABLE, NULL, "the store could not be read: %s",
-                  strerror(-read->status));
+        call_store_failed(call, read->status);
         return;
     }
     tell_page(call, read);
@@ -109,7 +109,7 @@ static void on_page(struct store_read *read)
 static void replay(struct call *call)
 {
     struct watching *watching = call->state;
-    if (watching->reading || watching->observer.attached)
+    if (watching->reading || watching->observer.attached || !call_page_begin(call))
         return;
     watching->read = (struct store_read){.kind = STORE_EVENTS,
                                          .filter.owner = -1,

@@ -448,7 +448,7 @@ static void write_files(const struct job *job, struct jsonw *w)
     jsonw_array_end(w);
 }
 
-static void write_error(const struct job *job, struct jsonw *w)
+void job_write_error(const struct job *job, struct jsonw *w)
 {
     if (!job->error.code)
         return;
@@ -472,7 +472,7 @@ void job_write(const struct job *job, struct jsonw *w)
     if (job->uri_count > 0)
         jsonw_member_string(w, "video_uri", job->uris[0]);
     write_files(job, w);
-    write_error(job, w);
+    job_write_error(job, w);
     jsonw_member_int(w, "attempts", job->attempt);
     jsonw_member_uint(w, "polls", job->polls);
     jsonw_name(w, "owner");

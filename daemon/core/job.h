@@ -166,6 +166,9 @@ void job_free(struct job *job); /* takes NULL */
 /* Replaces; `from` may be NULL or empty. */
 void job_set_error(struct job *job, const struct job_error *from);
 
+/* The member `error`, if there is one. */
+void job_write_error(const struct job *job, struct jsonw *w);
+
 /* Writes the job as every verb and --json shows it, as members of an object already opened. */
 void job_write(const struct job *job, struct jsonw *w);
 

@@ -68,12 +68,7 @@ static void on_done(struct http_transfer *transfer, const struct http_reply *rep
         finish(asking, provider->name, NULL, &error);
         return;
     }
-    struct wire_reply wire = {
-        .status = reply->status,
-        .body = reply->body,
-        .length = reply->body_length,
-        .retry_after_ms = reply->retry_after_ms,
-    };
+    struct wire_reply wire = task_wire_reply(reply);
     struct outcome outcome;
     outcome_init(&outcome);
     provider->dialect->polled(&wire, &outcome);

@@ -3,19 +3,6 @@
 
 #define DETAIL_MAX (64 * 1024)
 
-static void describe_error(const struct job *job, struct jsonw *w)
-{
-    if (!job->error.code)
-        return;
-    jsonw_name(w, "error");
-    jsonw_object(w);
-    jsonw_member_string(w, "code", job->error.code);
-    jsonw_member_string(w, "message", job->error.message);
-    jsonw_member_bool(w, "retryable", job->error.retryable);
-    jsonw_member_string(w, "provider", job->error.provider);
-    jsonw_object_end(w);
-}
-
 static void describe_files(const struct job *job, struct jsonw *w)
 {
     jsonw_name(w, "files");
@@ -57,7 +44,7 @@ char *task_describe(const struct job *job)
     }
     if (job->state == JOB_RUNNING || job->state == JOB_CANCELLED)
         jsonw_member_string(&w, "operation_name", job->operation);
-    describe_error(job, &w);
+    job_write_error(job, &w);
     jsonw_object_end(&w);
     return buf_steal(&out);
 }

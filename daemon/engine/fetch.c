@@ -174,12 +174,7 @@ static bool prepare_ask(struct http_transfer *transfer, struct http_request *req
 static void on_asked(struct http_transfer *transfer, const struct http_reply *reply)
 {
     struct task *task = heap_entry(transfer, struct task, transfer);
-    struct wire_reply wire = {
-        .status = reply->status,
-        .body = reply->body,
-        .length = reply->body_length,
-        .retry_after_ms = reply->retry_after_ms,
-    };
+    struct wire_reply wire = task_wire_reply(reply);
     task->busy = false;
     if (reply->end != HTTP_ANSWERED) {
         task_set_trouble(task, "asking for the file's state: %s", reply->reason);
@@ -421,8 +416,7 @@ static void redirected(struct task *task, const struct http_reply *reply)
 
 static void refused(struct task *task, const struct http_reply *reply)
 {
-    struct wire_reply wire = {
-        .status = reply->status, .body = reply->body, .length = reply->body_length};
+    struct wire_reply wire = task_wire_reply(reply);
     struct outcome outcome;
     outcome_init(&outcome);
     provider_error(&wire, &outcome);

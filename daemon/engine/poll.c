@@ -194,12 +194,7 @@ static void on_done(struct http_transfer *transfer, const struct http_reply *rep
         failed(task, -1);
         return;
     }
-    struct wire_reply wire = {
-        .status = reply->status,
-        .body = reply->body,
-        .length = reply->body_length,
-        .retry_after_ms = reply->retry_after_ms,
-    };
+    struct wire_reply wire = task_wire_reply(reply);
     if (task->inbox && !inbox_is_empty(task->inbox)) {
         wire.body = buf_text(inbox_document(task->inbox));
         wire.length = inbox_document(task->inbox)->length;

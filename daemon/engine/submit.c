@@ -51,6 +51,16 @@ void task_fill_request(const struct engine *engine, const struct engine_provider
     wire_request_free(wire);
 }
 
+struct wire_reply task_wire_reply(const struct http_reply *reply)
+{
+    return (struct wire_reply){
+        .status = reply->status,
+        .body = reply->body,
+        .length = reply->body_length,
+        .retry_after_ms = reply->retry_after_ms,
+    };
+}
+
 static void put_back(struct task *task)
 {
     struct job_event event = {
@@ -188,12 +198,7 @@ static void on_done(struct http_transfer *transfer, const struct http_reply *rep
         engine_maybe_stopped(engine);
         return;
     }
-    struct wire_reply wire = {
-        .status = reply->status,
-        .body = reply->body,
-        .length = reply->body_length,
-        .retry_after_ms = reply->retry_after_ms,
-    };
+    struct wire_reply wire = task_wire_reply(reply);
     struct outcome outcome;
     outcome_init(&outcome);
     task->provider->provider.dialect->submitted(&wire, &outcome);

@@ -152,6 +152,9 @@ void ask_forget_all(struct engine *engine); /* after http is closed */
 /* Fills what every request has in common. Takes the wire request's memory. */
 void task_fill_request(const struct engine *engine, const struct engine_provider *provider,
                        struct wire_request *wire, struct http_request *request);
+/* Borrows the reply's body. */
+struct wire_reply task_wire_reply(const struct http_reply *reply);
+
 void submit_schedule(struct engine *engine); /* picks as many as may start */
 void submit_start(struct task *task);        /* the job is durably `submitting` */
 void submit_take_back(struct task *task);    /* if it waits to be sent: back to the queue */
