@@ -1,6 +1,7 @@
 #include "daemon/io/client.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -454,12 +455,27 @@ static void on_connection(uv_stream_t *listener, int status)
     deliver(client);
 }
 
+/* A pipe that isn't read tells nothing of its peer's end, and a paused client's command may take
+ * hours. */
+static bool has_hung_up(const struct client *client)
+{
+    struct pollfd peer = {.fd = -1};
+    if (client->reading || client->ended ||
+        uv_fileno((const uv_handle_t *)&client->pipe, &peer.fd) < 0)
+        return false;
+    return poll(&peer, 1, 0) > 0 && (peer.revents & (POLLHUP | POLLERR));
+}
+
 static void on_stall_tick(uv_timer_t *timer)
 {
     struct clients *clients = timer->data;
     uint64_t now = uv_now(clients->loop);
     for (struct client *client = clients->first, *next; client; client = next) {
         next = client->next;
+        if (!client->closing && has_hung_up(client)) {
+            close_client(client);
+            continue;
+        }
         size_t queued = uv_stream_get_write_queue_size((uv_stream_t *)&client->pipe);
         if (queued != client->queued)
             client->progress_at = now;
