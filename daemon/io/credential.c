@@ -85,16 +85,17 @@ static char *from_environment(const char *name, struct error *error)
     return secret;
 }
 
-/* A unit that sets an empty credential beside LoadCredential= lets veod, not systemd, complain. */
-static char *from_systemd(const char *name, const char *path, struct error *error)
+/* The unit gives unusable words in place of a missing file, so that veod can say this: systemd
+ * would only speak of a protocol error, again and again. */
+static char *from_systemd(const char *path, struct error *error)
 {
-    struct stat status;
-    if (stat(path, &status) < 0 || status.st_size > 0)
-        return read_file(path, false, error);
+    char *secret = read_file(path, false, error);
+    if (secret)
+        return secret;
+    struct error cause = *error;
     error_set(error, ERROR_UNAVAILABLE, NULL,
-              "the credential \"%s\" is empty: the file that LoadCredential= names in the unit is "
-              "not there, or holds nothing",
-              name);
+              "%s. Is the secret in the file that LoadCredential= names in the unit?",
+              cause.message);
     return NULL;
 }
 
@@ -106,7 +107,7 @@ char *credential_load(const char *name, const char *file, struct error *error)
     if (directory && !strchr(name, '/')) {
         snprintf(path, sizeof(path), "%s/%s", directory, name);
         if (access(path, F_OK) == 0)
-            return from_systemd(name, path, error);
+            return from_systemd(path, error);
     }
     char *secret = from_environment(name, error);
     if (secret || error->code)
