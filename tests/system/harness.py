@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
@@ -304,8 +305,11 @@ class Client:
     def __init__(self, path, uid=None, timeout=PATIENCE):
         if uid is None:
             self.socket = socket.socket(socket.AF_UNIX)
-            self.socket.settimeout(timeout)
+            # Not by settimeout(): a connect that doesn't block fails where the queue is full.
+            bound = struct.pack("ll", int(timeout) + 1, 0)
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, bound)
             self.socket.connect(str(path))
+            self.socket.settimeout(timeout)
         else:
             self.socket = connect_as(str(path), uid)
             self.socket.settimeout(timeout)
