@@ -5,7 +5,7 @@ import json
 import time
 
 from harness import OMNI, VEO, until
-from invariants import check_bought_once, without
+from invariants import check_bought_once, with_faults, without
 
 
 def test_hold_at_once(daemon, sim):
@@ -161,3 +161,40 @@ def test_deadline_without_the_provider(make_daemon, sim):
     without(daemon, "veo")
     daemon.start()
     assert {job["state"] for job in daemon.wait(*ids, patience=10)} == {"expired"}
+
+
+@with_faults
+def test_commands_in_one_write_while_the_store_fails(make_daemon, sim):
+    """All are refused, nothing is changed, and the stop waits for nobody."""
+    daemon = make_daemon().start(faults="store.commit#4+=ENOSPC")  # insert, submitting, failed
+    sim.rules([{"on": "submit", "do": "status", "status": 400}])
+    id = daemon.generate()["id"]
+    assert daemon.wait(id)[0]["state"] == "failed"
+    with daemon.client() as client:
+        verbs = ["RETRY", "RETRY", "CANCEL", "FORGET", "RETRY", "FORGET", "HOLD", "RETRY"]
+        for _ in range(3):
+            client.send("".join(f"{verb} {id}\n" for verb in verbs).encode())
+            replies = [client.read() for _ in verbs]
+            assert {reply.word for reply in replies} == {"ERR"}
+            assert {reply.value["code"] for reply in replies} <= {"disk-full", "conflict"}
+        assert client.ok(f"STATUS {id}")["state"] == "failed"
+    begun = time.monotonic()
+    daemon.terminate()
+    assert time.monotonic() - begun < 20
+    daemon.start()
+    assert daemon.job(id)["state"] == "failed"
+
+
+@with_faults
+def test_stop_while_the_store_fails(make_daemon, sim):
+    """An end that could not be kept is found again."""
+    daemon = make_daemon().start(faults="store.commit#4+=EIO")  # insert, submitting, running
+    id = daemon.generate()["id"]
+    until(lambda: "a commit failed" in daemon.log(), "the result can't be kept")
+    begun = time.monotonic()
+    daemon.terminate()
+    assert time.monotonic() - begun < 20
+    daemon.start()
+    assert daemon.wait(id)[0]["state"] == "done"
+    check_bought_once(sim)
+    assert sim.stats()["submissions"] == 1
