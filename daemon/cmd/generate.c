@@ -10,6 +10,7 @@
 /* New jobs: read, check, see that no output is in the way, make durable, answer. */
 struct making {
     struct request **requests;
+    bool *taken; /* the output's name, by a file; its job may be the one that the key names */
     size_t count;
     size_t at;       /* the one whose output is being looked for */
     uv_fs_t looking; /* for a file in the way */
@@ -21,6 +22,7 @@ static void free_making(struct call *call)
     for (size_t i = 0; i < making->count; i++)
         request_unref(making->requests[i]);
     free(making->requests);
+    free(making->taken);
     free(making);
 }
 
@@ -28,6 +30,7 @@ static struct making *making_new(struct call *call, size_t count)
 {
     struct making *making = mem_alloc(sizeof(*making));
     making->requests = mem_alloc((count + 1) * sizeof(*making->requests));
+    making->taken = mem_alloc((count + 1) * sizeof(*making->taken));
     call->state = making;
     call->free_state = free_making;
     return making;
@@ -132,7 +135,7 @@ static void make(struct call *call)
 {
     struct making *making = call->state;
     call_expect(call);
-    engine_make(call->commands->engine, call->uid, making->requests, making->count,
+    engine_make(call->commands->engine, call->uid, making->requests, making->taken, making->count,
                 call->verb == VERB_BATCH ? on_made_many : on_made_one, call);
 }
 
@@ -148,11 +151,7 @@ static void on_looked(uv_fs_t *looking)
     uv_fs_req_cleanup(looking);
     if (!call_arrived(call))
         return;
-    if (status == 0) {
-        call_fail(call, ERROR_CONFLICT, "output", "a file \"%s\" exists already",
-                  making->requests[making->at]->output);
-        return;
-    }
+    making->taken[making->at] = status == 0;
     making->at++;
     look_for_outputs(call);
 }

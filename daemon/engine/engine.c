@@ -189,6 +189,7 @@ struct making {
     struct engine *engine;
     struct store_write write;
     struct engine_new_job *made;
+    bool *taken;
     char (*existing)[JOB_ID_SIZE];
     engine_made_fn *done;
     void *arg;
@@ -200,6 +201,7 @@ static void free_making(struct making *making)
         job_free(making->write.jobs[i]);
     free(making->write.jobs);
     free(making->made);
+    free(making->taken);
     free(making->existing);
     free(making);
 }
@@ -223,7 +225,9 @@ static void refuse_making(struct making *making)
         error_set(&error, ERROR_CONFLICT, "key",
                   "the key \"%s\" already names a job with another request", request->key);
     } else {
-        error_set(&error, ERROR_CONFLICT, "output", "another job already writes \"%s\"",
+        error_set(&error, ERROR_CONFLICT, "output",
+                  making->taken[write->at_fault] ? "a file \"%s\" exists already"
+                                                 : "another job already writes \"%s\"",
                   request->output);
     }
     making->done(making->arg, &error, NULL, 0);
@@ -238,6 +242,7 @@ static void on_made(struct store_write *write)
         free_making(making);
         return;
     }
+    engine_store_worked(engine);
     int64_t event = write->event;
     for (size_t i = 0; i < write->count; i++) {
         struct engine_new_job *made = &making->made[i];
@@ -260,8 +265,8 @@ static void on_made(struct store_write *write)
     engine_maybe_stopped(engine);
 }
 
-void engine_make(struct engine *engine, uid_t owner, struct request *const *requests, size_t count,
-                 engine_made_fn *done, void *arg)
+void engine_make(struct engine *engine, uid_t owner, struct request *const *requests,
+                 const bool *taken, size_t count, engine_made_fn *done, void *arg)
 {
     if (engine->task_count + count > engine->config.jobs) {
         struct error error;
@@ -276,6 +281,8 @@ void engine_make(struct engine *engine, uid_t owner, struct request *const *requ
     making->done = done;
     making->arg = arg;
     making->made = mem_alloc(count * sizeof(*making->made));
+    making->taken = mem_alloc(count * sizeof(*making->taken));
+    memcpy(making->taken, taken, count * sizeof(*taken));
     making->existing = mem_alloc(count * sizeof(*making->existing));
     making->write = (struct store_write){
         .kind = STORE_INSERT,
@@ -283,6 +290,7 @@ void engine_make(struct engine *engine, uid_t owner, struct request *const *requ
         .count = count,
         .done = on_made,
         .context = making,
+        .taken = making->taken,
         .existing = making->existing,
     };
     int64_t now = engine_wall_ms();

@@ -70,11 +70,12 @@ struct engine_new_job {
     bool existing; /* its key names a job that was already there */
 };
 
-/* Makes new jobs, all or none; borrows the requests. `done` gets the error, or NULL and the ids. */
+/* Makes new jobs, all or none; borrows the requests. Those `taken`, whose output's name a file has
+ * already, are only looked for by their keys. `done` gets the error, or NULL and the ids. */
 typedef void engine_made_fn(void *arg, const struct error *error, const struct engine_new_job *jobs,
                             size_t count);
-void engine_make(struct engine *engine, uid_t owner, struct request *const *requests, size_t count,
-                 engine_made_fn *done, void *arg);
+void engine_make(struct engine *engine, uid_t owner, struct request *const *requests,
+                 const bool *taken, size_t count, engine_made_fn *done, void *arg);
 
 /* The live (or held, or uncertain) job of that full id as it is on disk; NULL if there is none. */
 const struct job *engine_job(const struct engine *engine, const char *id);

@@ -37,6 +37,9 @@ struct store_write {
     struct job **jobs; /* INSERT: `count` of them; else one. Borrowed until done */
     size_t count;
     const char *detail; /* a JSON object with what changed, for the event; NULL: "{}". Borrowed */
+    /* INSERT: for each job, whether a file has its output's name already: then it is not inserted,
+     * only looked for by its key. Borrowed; NULL: none */
+    const bool *taken;
     void (*done)(struct store_write *write);
     void *context; /* the caller's */
 

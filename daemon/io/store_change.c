@@ -216,6 +216,8 @@ static int check_output(struct store_changes *changes, struct store_write *write
     const struct job *job = write->jobs[index];
     if (!job->request->output)
         return 0;
+    if (write->taken && write->taken[index])
+        return refuse(write, index, false);
     struct sql_call c = call(changes, BY_OUTPUT);
     sql_bind_int(&c, job->owner);
     sql_bind_text(&c, job->request->output);
