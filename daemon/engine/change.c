@@ -82,12 +82,20 @@ struct error engine_store_error(int status)
 
 void engine_store_failed(struct engine *engine, int status)
 {
-    if (!engine->store_failing)
+    if (!engine->store_failed)
         log_error("store", "a commit failed: %s; trying again every %d ms", strerror(-status),
                   STORE_RETRY_MS);
+    engine->store_failed = true;
     engine->store_failing = true;
     engine->store_again_at = engine_steady_ms(engine) + STORE_RETRY_MS;
     engine_arm(engine);
+}
+
+void engine_store_worked(struct engine *engine)
+{
+    if (engine->store_failed)
+        log_info("store", "commits succeed again");
+    engine->store_failed = false;
 }
 
 /* People don't wait for a disk that has no room: what they want is refused at once. */
@@ -177,6 +185,7 @@ static void on_committed(struct task *task)
 {
     struct engine *engine = task->engine;
     struct job *before = task->job;
+    engine_store_worked(engine);
     task->job = task->next;
     task->next = NULL;
     task->queue.id = task->job->id;

@@ -243,6 +243,7 @@ static void on_made(struct store_write *write)
         return;
     }
     engine_store_worked(engine);
+    engine_store_worked(engine);
     int64_t event = write->event;
     for (size_t i = 0; i < write->count; i++) {
         struct engine_new_job *made = &making->made[i];

@@ -81,6 +81,7 @@ struct engine {
 
     struct task *stuck;
     bool store_failing;
+    bool store_failed; /* and the log says so; until a commit succeeds */
     int64_t store_again_at;
 
     bool stopping;
@@ -129,6 +130,7 @@ void task_free_changes(struct task *task);
 void task_tell(struct task *task, int64_t event, const char *detail);
 struct error engine_store_error(int status);
 void engine_store_failed(struct engine *engine, int status);
+void engine_store_worked(struct engine *engine);
 
 /* state.c: what a state asks for. */
 void task_go_on(struct task *task); /* the task may be gone afterwards */

@@ -89,6 +89,8 @@ def test_store_fails_for_a_while(make_daemon, sim):
         assert client.ok("STATS")
         assert client.wait(id)[0]["state"] == "done"
         assert client.ok(f"FORGET {id}")
+    assert daemon.log().count("a commit failed") == 1  # not every time
+    assert daemon.log().count("commits succeed again") == 1
     check_bought_once(sim)
 
 
