@@ -38,7 +38,8 @@ static const char *const texts[STATEMENTS] = {
                    ", " SQL_JOB_INDEXED_VALUES ")",
     [INSERT_REQUEST] = "INSERT INTO requests (job, json) VALUES (?, ?)",
     [INSERT_LABEL] = "INSERT OR IGNORE INTO labels (name, value, job) VALUES (?, ?, ?)",
-    [BY_ID] = "SELECT number, operation, open, ifnull(took, -1) FROM jobs WHERE id = ?",
+    [BY_ID] = "SELECT number, operation, open, ifnull(took, -1), state, attempt,"
+              " EXISTS (SELECT 1 FROM files WHERE job = jobs.number) FROM jobs WHERE id = ?",
     [UPDATE_JOB] = "UPDATE jobs SET (" SQL_JOB_COLUMNS ") = (" SQL_JOB_VALUES ") WHERE number = ?",
     [UPDATE_INDEXED] =
         "UPDATE jobs SET (" SQL_JOB_INDEXED ") = (" SQL_JOB_INDEXED_VALUES ") WHERE number = ?",
@@ -79,6 +80,14 @@ static int run_with(struct store_changes *changes, enum statement which, int64_t
     return sql_run(&c);
 }
 
+/* What of a job's row can spare a change some work. */
+struct row {
+    int64_t number;
+    bool same_indexed; /* columns */
+    bool same_attempt; /* it goes on, and nothing of its record changes */
+    bool has_files;
+};
+
 /* ---- what a change consists of ---- */
 
 static int write_uris(struct store_changes *changes, const struct job *job, const char **ret)
@@ -99,13 +108,13 @@ static int write_uris(struct store_changes *changes, const struct job *job, cons
     return 0;
 }
 
-static int write_files(struct store_changes *changes, int64_t number, const struct job *job)
+static int write_files(struct store_changes *changes, const struct row *row, const struct job *job)
 {
-    int status = run_with(changes, DELETE_FILES, number);
+    int status = row->has_files ? run_with(changes, DELETE_FILES, row->number) : 0;
     for (size_t i = 0; i < job->file_count && status == 0; i++) {
         const struct job_file *file = &job->files[i];
         struct sql_call c = call(changes, INSERT_FILE);
-        sql_bind_int(&c, number);
+        sql_bind_int(&c, row->number);
         sql_bind_int(&c, (int64_t)i);
         sql_bind_text(&c, file->path);
         sql_bind_int(&c, (int64_t)file->bytes);
@@ -121,13 +130,14 @@ static bool is_in_attempt(enum job_state state)
     return state == JOB_SUBMITTING || state == JOB_RUNNING || state == JOB_FETCHING;
 }
 
-static int write_attempt(struct store_changes *changes, int64_t number, const struct job *job)
+static int write_attempt(struct store_changes *changes, const struct row *row,
+                         const struct job *job)
 {
-    if (job->attempt <= 0)
+    if (job->attempt <= 0 || row->same_attempt)
         return 0;
     bool goes_on = is_in_attempt(job->state);
     struct sql_call c = call(changes, PUT_ATTEMPT);
-    sql_bind_int(&c, number);
+    sql_bind_int(&c, row->number);
     sql_bind_int(&c, job->attempt);
     sql_bind_text(&c, job->provider);
     sql_bind_text(&c, job->operation);
@@ -152,14 +162,14 @@ static int write_event(struct store_changes *changes, int64_t number, const stru
     return sql_run(&c);
 }
 
-static int write_parts(struct store_changes *changes, int64_t number, const struct job *job,
+static int write_parts(struct store_changes *changes, const struct row *row, const struct job *job,
                        struct store_write *write)
 {
-    int status = write_files(changes, number, job);
+    int status = write_files(changes, row, job);
     if (status == 0)
-        status = write_attempt(changes, number, job);
+        status = write_attempt(changes, row, job);
     if (status == 0)
-        status = write_event(changes, number, job, write);
+        status = write_event(changes, row->number, job, write);
     return status;
 }
 
@@ -278,9 +288,9 @@ static int insert_job(struct store_changes *changes, struct store_write *write, 
         status = insert_row(changes, job);
     if (status < 0)
         return status;
-    int64_t number = sqlite3_last_insert_rowid(changes->db);
-    status = insert_request(changes, number, job->request, json);
-    return status < 0 ? status : write_parts(changes, number, job, write);
+    struct row row = {.number = sqlite3_last_insert_rowid(changes->db)};
+    status = insert_request(changes, row.number, job->request, json);
+    return status < 0 ? status : write_parts(changes, &row, job, write);
 }
 
 static int insert_all(struct store_changes *changes, struct store_write *write)
@@ -296,8 +306,12 @@ static int insert_all(struct store_changes *changes, struct store_write *write)
 
 /* ---- STORE_UPDATE and STORE_FORGET ---- */
 
-/* The number of the job's row, or negative errno; and whether indexed columns must change. */
-static int64_t look_up(struct store_changes *changes, const struct job *job, bool *ret_indexed)
+static bool same_text(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static int look_up(struct store_changes *changes, const struct job *job, struct row *ret)
 {
     struct sql_job_indexed want = sql_job_indexed(job);
     struct sql_call c = call(changes, BY_ID);
@@ -305,18 +319,22 @@ static int64_t look_up(struct store_changes *changes, const struct job *job, boo
     int status = sql_next(&c);
     if (status <= 0)
         return status < 0 ? status : -ENOENT;
-    int64_t number = sqlite3_column_int64(c.statement, 0);
     const char *operation = (const char *)sqlite3_column_text(c.statement, 1);
-    bool same_operation = operation && job->operation ? strcmp(operation, job->operation) == 0
-                                                      : operation == job->operation;
-    *ret_indexed = !same_operation || sqlite3_column_int64(c.statement, 2) != want.open ||
-                   sqlite3_column_int64(c.statement, 3) != want.took;
+    bool same_operation = same_text(operation, job->operation);
+    enum job_state before = (enum job_state)sqlite3_column_int(c.statement, 4);
+    *ret = (struct row){
+        .number = sqlite3_column_int64(c.statement, 0),
+        .same_indexed = same_operation && sqlite3_column_int64(c.statement, 2) == want.open &&
+                        sqlite3_column_int64(c.statement, 3) == want.took,
+        .same_attempt = same_operation && is_in_attempt(before) && is_in_attempt(job->state) &&
+                        sqlite3_column_int(c.statement, 5) == job->attempt,
+        .has_files = sqlite3_column_int(c.statement, 6) != 0,
+    };
     sql_end(&c);
-    return number;
+    return 0;
 }
 
-static int update_row(struct store_changes *changes, int64_t number, const struct job *job,
-                      bool indexed)
+static int update_row(struct store_changes *changes, const struct row *row, const struct job *job)
 {
     const char *uris;
     int status = write_uris(changes, job, &uris);
@@ -324,25 +342,24 @@ static int update_row(struct store_changes *changes, int64_t number, const struc
         return status;
     struct sql_call c = call(changes, UPDATE_JOB);
     sql_bind_job(&c, job, uris);
-    sql_bind_int(&c, number);
+    sql_bind_int(&c, row->number);
     status = sql_run(&c);
-    if (status < 0 || !indexed)
+    if (status < 0 || row->same_indexed)
         return status;
     c = call(changes, UPDATE_INDEXED);
     sql_bind_job_indexed(&c, job);
-    sql_bind_int(&c, number);
+    sql_bind_int(&c, row->number);
     return sql_run(&c);
 }
 
 static int update(struct store_changes *changes, struct store_write *write)
 {
     const struct job *job = write->jobs[0];
-    bool indexed = false;
-    int64_t number = look_up(changes, job, &indexed);
-    if (number < 0)
-        return (int)number;
-    int status = update_row(changes, number, job, indexed);
-    return status < 0 ? status : write_parts(changes, number, job, write);
+    struct row row;
+    int status = look_up(changes, job, &row);
+    if (status == 0)
+        status = update_row(changes, &row, job);
+    return status < 0 ? status : write_parts(changes, &row, job, write);
 }
 
 static int forget(struct store_changes *changes, struct store_write *write)
