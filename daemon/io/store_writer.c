@@ -1,6 +1,7 @@
 #include "daemon/io/store_writer.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "daemon/io/fault.h"
@@ -81,10 +82,10 @@ static bool is_its_own_fault(int status)
     return status == -EEXIST || status == -ENOENT || status == -EINVAL;
 }
 
+/* Undoes the write if it fails by its own fault, and only it. */
 static int perform_apart(struct store_writer *writer, struct store_write *write)
 {
     int64_t last_event = writer->last_event;
-    clear_results(write, 0);
     int status = run(writer, SAVEPOINT);
     if (status < 0)
         return status;
@@ -99,19 +100,33 @@ static int perform_apart(struct store_writer *writer, struct store_write *write)
     return status < 0 ? status : run(writer, RELEASE);
 }
 
-static int perform_all(struct store_writer *writer, struct store_write *batch)
+static int perform_all(struct store_writer *writer, struct store_write *batch, bool apart)
 {
     bool removes_events = false;
-    int status = fault_point("store.begin");
-    if (status == 0)
-        status = run(writer, BEGIN);
+    int status = run(writer, BEGIN);
     for (struct store_write *write = batch; write && status == 0; write = write->next) {
-        status = perform_apart(writer, write);
+        clear_results(write, 0);
+        status = apart ? perform_apart(writer, write) : perform(writer, write);
         removes_events |= write->kind == STORE_FORGET;
     }
     if (status == 0 && removes_events)
         status = save_last_event(writer);
     return status;
+}
+
+/* A savepoint for each write costs a copy of every page that it changes, and hardly ever is there
+ * anything to undo: so it is tried without them first. */
+static int perform_batch(struct store_writer *writer, struct store_write *batch)
+{
+    int64_t last_event = writer->last_event;
+    int status = fault_point("store.begin");
+    if (status == 0)
+        status = perform_all(writer, batch, false);
+    if (!is_its_own_fault(status))
+        return status;
+    writer->last_event = last_event;
+    status = sqlite3_get_autocommit(writer->db) ? 0 : run(writer, ROLLBACK);
+    return status < 0 ? status : perform_all(writer, batch, true);
 }
 
 /* A COMMIT that failed while it was synced may have left whole frames in the WAL, and after a crash
@@ -148,7 +163,7 @@ static int fail_batch(struct store_writer *writer, struct store_write *batch, in
 int store_writer_commit(struct store_writer *writer, struct store_write *batch)
 {
     int64_t before = writer->last_event;
-    int status = perform_all(writer, batch);
+    int status = perform_batch(writer, batch);
     if (status < 0) {
         writer->last_event = before;
         return fail_batch(writer, batch, status);
