@@ -136,7 +136,6 @@ void learn_add(struct learn *learn, const char *name, int64_t running_ms, int64_
     if (has_changed(model, running_ms, noticed_ms)) {
         model->count = 0;
         model->oldest = 0;
-        model->surprises = 0;
     }
     /* Found at the first look: how much earlier it was ready is unknown. A little less than what
      * was seen moves that look forward. */

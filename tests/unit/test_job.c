@@ -217,6 +217,26 @@ static void assert_json(const struct job *job, const char *expected)
     buf_free(&out);
 }
 
+static void test_a_new_job(void **state)
+{
+    (void)state;
+    struct job *job = new_job("{\"prompt\":\"p\",\"max_attempts\":7,\"deadline_seconds\":60,"
+                              "\"not_before\":\"2026-09-21T15:00:00Z\"}");
+    assert_string_equal(job->id, JOB_ID);
+    assert_int_equal(job->state, JOB_QUEUED);
+    assert_int_equal(job->owner, 1000);
+    assert_int_equal(job->attempt, 0);
+    assert_int_equal(job->attempts_counted, 0);
+    assert_int_equal(job->attempts_allowed, 7);
+    assert_int_equal(job->created_at, T0);
+    assert_int_equal(job->deadline_at, T0 + 60000);
+    assert_int_equal(job->not_before, INT64_C(1790002800000));
+    job_free(job);
+    job = new_job("{\"prompt\":\"p\"}");
+    assert_int_equal(job->attempts_allowed, policy.max_attempts);
+    job_free(job);
+}
+
 static void test_a_full_job_in_json(void **state)
 {
     (void)state;
@@ -326,6 +346,7 @@ int main(void)
         cmocka_unit_test(test_moves_are_those_of_the_picture),
         cmocka_unit_test(test_every_event_in_every_state),
         cmocka_unit_test(test_no_bend_leaves_the_table),
+        cmocka_unit_test(test_a_new_job),
         cmocka_unit_test(test_a_full_job_in_json),
         cmocka_unit_test(test_absent_is_absent),
         cmocka_unit_test(test_a_copy_is_equal_and_its_own),

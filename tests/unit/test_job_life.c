@@ -27,26 +27,6 @@ static void assert_error(const struct job *job, const char *code)
         assert_string_equal(job->error.code, code);
 }
 
-static void test_a_new_job(void **state)
-{
-    (void)state;
-    struct job *job = new_job("{\"prompt\":\"p\",\"max_attempts\":7,\"deadline_seconds\":60,"
-                              "\"not_before\":\"2026-09-21T15:00:00Z\"}");
-    assert_string_equal(job->id, JOB_ID);
-    assert_int_equal(job->state, JOB_QUEUED);
-    assert_int_equal(job->owner, 1000);
-    assert_int_equal(job->attempt, 0);
-    assert_int_equal(job->attempts_counted, 0);
-    assert_int_equal(job->attempts_allowed, 7);
-    assert_int_equal(job->created_at, T0);
-    assert_int_equal(job->deadline_at, T0 + 60000);
-    assert_int_equal(job->not_before, INT64_C(1790002800000));
-    job_free(job);
-    job = new_job("{\"prompt\":\"p\"}");
-    assert_int_equal(job->attempts_allowed, policy.max_attempts);
-    job_free(job);
-}
-
 static void test_from_acceptance_to_done(void **state)
 {
     (void)state;
@@ -152,6 +132,7 @@ static void test_an_unreachable_provider_has_a_bound_of_its_own(void **state)
         STEP(job, UNREACHABLE, .error = passing, .delay_ms = 9, .now = NOW + at);
         assert_int_equal(job->state, JOB_QUEUED);
         assert_int_equal(job->unreachable_at, NOW);
+        assert_error(job, "code");
         assert_int_equal(job->not_before, NOW + at + 9);
     }
     assert_int_equal(job->attempts_counted, 0);
@@ -189,6 +170,7 @@ static void test_any_answer_ends_unreachability(void **state)
     assert_reachable_anew(STEP(job, OPERATION_FAILED, .error = passing));
     job = STEP(unreachable_job(), SUBMIT, .provider = "veo");
     STEP(job, ACCEPTED, .operation = OPERATION);
+    assert_int_equal(job->unreachable_at, 0);
     assert_reachable_anew(STEP(job, OPERATION_FAILED, .error = passing));
     job = STEP(unreachable_job(), SUBMIT, .provider = "veo");
     STEP(job, NO_CREDIT, .error = trouble);
@@ -196,6 +178,10 @@ static void test_any_answer_ends_unreachability(void **state)
     assert_reachable_anew(STEP(job, RELEASE));
     job = STEP(unreachable_job(), SUBMIT, .provider = "veo");
     STEP(job, UNHEARD, .error = trouble);
+    assert_int_equal(job->unreachable_at, 0);
+    assert_reachable_anew(STEP(job, RETRY));
+    job = unreachable_job();
+    STEP(job, CANCEL);
     assert_reachable_anew(STEP(job, RETRY));
 }
 
@@ -309,6 +295,7 @@ static void test_a_transient_end_is_tried_again(void **state)
         STEP(job, ACCEPTED, .operation = OPERATION);
         STEP(job, OPERATION_FAILED, .error = passing, .delay_ms = 9);
         assert_int_equal(job->noticed_at, NOW);
+        assert_error(job, "code");
     }
     assert_int_equal(job->state, JOB_FAILED);
     assert_int_equal(job->attempts_counted, policy.max_attempts);
@@ -402,7 +389,9 @@ static void test_retry_of_a_failed_download_asks_the_operation(void **state)
     (void)state;
     char *uris[] = {"https://h/v"};
     struct job *job = STEP(job_in(JOB_RUNNING), RESULT, .uris = uris, .uri_count = 1);
-    assert_fresh_start(STEP(job, FETCH_FAILED, .error = trouble), JOB_RUNNING);
+    STEP(job, FETCH_FAILED, .error = trouble);
+    assert_error(job, "code");
+    assert_fresh_start(job, JOB_RUNNING);
     job = STEP(job_in(JOB_RUNNING), RESULT, .inline_result = true);
     assert_fresh_start(STEP(job, FETCH_FAILED, .error = trouble), JOB_RUNNING);
     job = STEP(job_in(JOB_SUBMITTING), RESULT, .uris = uris, .uri_count = 1); /* has no name */
@@ -419,6 +408,20 @@ static void test_retry_of_one_that_expired_between_attempts(void **state)
     job = STEP(job_in(JOB_RUNNING), CANCEL);
     STEP(job, RETRY);
     assert_fresh_start(STEP(job, DEADLINE, .error = trouble), JOB_QUEUED);
+}
+
+/* What was wrong on the way is no part of a good end. */
+static void test_success_clears_the_error(void **state)
+{
+    (void)state;
+    struct job *job = job_in(JOB_RUNNING);
+    job_set_error(job, &passing);
+    STEP(job, RESULT, .inline_result = true);
+    assert_error(job, NULL);
+    job_set_error(job, &passing);
+    STEP(job, FETCHED);
+    assert_error(job, NULL);
+    job_free(job);
 }
 
 static void test_the_deadline(void **state)
@@ -451,7 +454,6 @@ static void test_hold_and_release(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_new_job),
         cmocka_unit_test(test_from_acceptance_to_done),
         cmocka_unit_test(test_a_submission_forgets_the_last_attempt),
         cmocka_unit_test(test_a_refusal_at_the_gate_does_not_count),
@@ -475,6 +477,7 @@ int main(void)
         cmocka_unit_test(test_retry_of_an_operation_that_may_go_on),
         cmocka_unit_test(test_retry_of_a_failed_download_asks_the_operation),
         cmocka_unit_test(test_retry_of_one_that_expired_between_attempts),
+        cmocka_unit_test(test_success_clears_the_error),
         cmocka_unit_test(test_the_deadline),
         cmocka_unit_test(test_hold_and_release),
     };

@@ -119,9 +119,11 @@ static void test_a_shut_lane_blocks_only_itself(void **state)
     sched_add(sched, &best);
     sched_add(sched, &other);
     sched_shut(sched, 0, 0, 5000, &backoff, 0.5);
+    sched_shut(sched, 1, 0, 10, &backoff, 0.5);
+    assert_int_equal(sched_next(sched, 0), 10); /* not at once: nothing can be picked */
+    assert_pick(sched, 0, NULL);
     assert_int_equal(sched_shut_until(sched, 0), 5000);
-    assert_int_equal(sched_shut_until(sched, 1), 0);
-    assert_pick(sched, 0, "b");
+    assert_pick(sched, 10, "b");
     assert_pick(sched, 4999, NULL);
     assert_int_equal(sched_next(sched, 4999), 5000);
     assert_pick(sched, 5000, "a");
