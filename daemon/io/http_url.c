@@ -101,23 +101,29 @@ static CURLU *url_parse(const char *url)
     return parsed;
 }
 
-/* Fresh memory; "" if there is no such part. */
-static char *url_part(const char *url, CURLUPart part)
+/* Fresh memory; "" if there is no such part. Takes NULL. */
+static char *parsed_part(CURLU *parsed, CURLUPart part)
 {
-    CURLU *parsed = url_parse(url);
     char *text = NULL;
     if (parsed)
         curl_url_get(parsed, part, &text, CURLU_DEFAULT_PORT);
     char *ret = mem_strdup(text ? text : "");
     curl_free(text);
+    return ret;
+}
+
+static char *url_part(const char *url, CURLUPart part)
+{
+    CURLU *parsed = url_parse(url);
+    char *ret = parsed_part(parsed, part);
     curl_url_cleanup(parsed);
     return ret;
 }
 
-static bool same_part(const char *a, const char *b, CURLUPart part)
+static bool same_part(CURLU *a, CURLU *b, CURLUPart part)
 {
-    char *of_a = url_part(a, part);
-    char *of_b = url_part(b, part);
+    char *of_a = parsed_part(a, part);
+    char *of_b = parsed_part(b, part);
     bool same = of_a[0] != '\0' && strcasecmp(of_a, of_b) == 0;
     free(of_a);
     free(of_b);
@@ -126,8 +132,14 @@ static bool same_part(const char *a, const char *b, CURLUPart part)
 
 bool http_same_origin(const char *a, const char *b)
 {
-    return same_part(a, b, CURLUPART_SCHEME) && same_part(a, b, CURLUPART_HOST) &&
-           same_part(a, b, CURLUPART_PORT);
+    CURLU *parsed_a = url_parse(a);
+    CURLU *parsed_b = url_parse(b);
+    bool same = same_part(parsed_a, parsed_b, CURLUPART_SCHEME) &&
+                same_part(parsed_a, parsed_b, CURLUPART_HOST) &&
+                same_part(parsed_a, parsed_b, CURLUPART_PORT);
+    curl_url_cleanup(parsed_a);
+    curl_url_cleanup(parsed_b);
+    return same;
 }
 
 char *http_host(const char *url)
