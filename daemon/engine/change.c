@@ -87,7 +87,7 @@ void engine_store_failed(struct engine *engine, int status)
                   STORE_RETRY_MS);
     engine->store_failed = true;
     engine->store_failing = true;
-    engine->store_again_at = engine_steady_ms(engine) + STORE_RETRY_MS;
+    engine->store_again_at = engine_steady_ms() + STORE_RETRY_MS;
     engine_arm(engine);
 }
 

@@ -19,9 +19,11 @@ int64_t engine_wall_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-int64_t engine_steady_ms(const struct engine *engine)
+/* Not uv_now(): that is the turn's beginning, and what is due would be due too early by the turn's
+ * length. */
+int64_t engine_steady_ms(void)
 {
-    return (int64_t)uv_now(engine->loop);
+    return (int64_t)(uv_hrtime() / 1000000);
 }
 
 double engine_random(void)
@@ -242,7 +244,6 @@ static void on_made(struct store_write *write)
         free_making(making);
         return;
     }
-    engine_store_worked(engine);
     engine_store_worked(engine);
     int64_t event = write->event;
     for (size_t i = 0; i < write->count; i++) {

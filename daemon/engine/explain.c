@@ -29,7 +29,7 @@ static void add_duration(struct buf *ret, int64_t ms)
 
 static void explain_queued(const struct engine *engine, const struct task *task, struct buf *ret)
 {
-    int64_t now = engine_steady_ms(engine);
+    int64_t now = engine_steady_ms();
     if (engine->store_failing) {
         buf_add_text(ret, " The store can't take changes now (is the disk full?), so nothing is "
                           "submitted until it can.");
@@ -73,7 +73,7 @@ static void explain_running(const struct engine *engine, const struct task *task
                  task->job->provider);
     } else if (task->timer.place) {
         buf_addf(ret, " It was polled %u times and is polled again in ", task->job->polls);
-        add_duration(ret, task->due - engine_steady_ms(engine));
+        add_duration(ret, task->due - engine_steady_ms());
         buf_add_text(ret, ".");
     }
 }

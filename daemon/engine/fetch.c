@@ -129,7 +129,7 @@ static void rest(struct task *task, int64_t wait_ms)
 {
     task->fetch->step = FETCH_REST;
     close_sink(task->fetch, false);
-    task_wake_at(task, engine_steady_ms(task->engine) + wait_ms);
+    task_wake_at(task, engine_steady_ms() + wait_ms);
     leave(task);
 }
 

@@ -29,7 +29,7 @@ void poll_arm(struct task *task, int64_t wait_ms)
         left = 0;
     if (task->job->state == JOB_RUNNING && (left < wait_ms || !task->provider))
         wait_ms = left;
-    task_wake_at(task, engine_steady_ms(task->engine) + wait_ms);
+    task_wake_at(task, engine_steady_ms() + wait_ms);
 }
 
 void poll_drop(struct task *task)

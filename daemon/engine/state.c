@@ -35,11 +35,11 @@ static void enqueue(struct task *task)
     if (task->provider) {
         task->queue.priority = task->job->request->priority;
         task->queue.lane = engine_provider_index(engine, task->provider);
-        task->queue.not_before = engine_steady_ms(engine) + (wait > 0 ? wait : 0);
+        task->queue.not_before = engine_steady_ms() + (wait > 0 ? wait + 1 : 0);
         sched_remove(engine->sched, &task->queue);
         sched_add(engine->sched, &task->queue);
     }
-    task_wake_at(task, engine_steady_ms(engine) + (left > 0 ? left : 0));
+    task_wake_at(task, engine_steady_ms() + (left > 0 ? left : 0));
 }
 
 void task_stop_work(struct task *task, bool remove)

@@ -12,7 +12,7 @@
 
 void submit_schedule(struct engine *engine)
 {
-    int64_t now = engine_steady_ms(engine);
+    int64_t now = engine_steady_ms();
     struct sched_entry *entry;
     while (!engine->stopping && !engine->store_failing &&
            engine->submitting < engine->config.submit_at_once &&
@@ -102,7 +102,7 @@ static void back_off(struct task *task, const struct outcome *outcome, struct jo
     if (!outcome->gate)
         return;
     size_t lane = engine_provider_index(engine, task->provider);
-    sched_shut(engine->sched, lane, engine_steady_ms(engine), outcome->retry_after_ms,
+    sched_shut(engine->sched, lane, engine_steady_ms(), outcome->retry_after_ms,
                &engine->config.backoff, engine_random());
     /* The gate decides when; the job itself goes back to its place in the queue. */
     event->delay_ms = 0;
@@ -170,8 +170,8 @@ static void unanswered(struct task *task, const struct http_reply *reply)
     struct engine *engine = task->engine;
     bool sent = reply->end != HTTP_NOT_SENT;
     if (!sent) /* then it is the same for the others */
-        sched_shut(engine->sched, engine_provider_index(engine, task->provider),
-                   engine_steady_ms(engine), -1, &engine->config.backoff, engine_random());
+        sched_shut(engine->sched, engine_provider_index(engine, task->provider), engine_steady_ms(),
+                   -1, &engine->config.backoff, engine_random());
     char *message = mem_format("%s%s", sent ? "sent, and no complete answer came: " : "",
                                reply->reason ? reply->reason : "unknown");
     struct job_event event = {

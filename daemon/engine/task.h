@@ -93,7 +93,7 @@ struct engine {
 };
 
 /* engine.c */
-int64_t engine_steady_ms(const struct engine *engine);
+int64_t engine_steady_ms(void);
 double engine_random(void);
 int64_t engine_backoff(const struct engine *engine, int earlier);
 /* Calls `stopped` if that was asked for and no submission is under way any more. */

@@ -124,7 +124,7 @@ void engine_arm(struct engine *engine)
 {
     if (engine->over)
         return;
-    int64_t now = engine_steady_ms(engine);
+    int64_t now = engine_steady_ms();
     int64_t next = INT64_MAX;
     const struct heap_node *first = heap_first(&engine->timers);
     if (first)
@@ -182,11 +182,11 @@ static void on_due(struct task *task)
     enum job_state state = task->job->state;
     bool expires = (state == JOB_QUEUED || state == JOB_RUNNING) && until_deadline(task) <= 0;
     if (expires && task->changes)
-        task_wake_at(task, engine_steady_ms(task->engine) + STORE_RETRY_MS);
+        task_wake_at(task, engine_steady_ms() + STORE_RETRY_MS);
     else if (expires)
         expire(task);
     else if (state == JOB_QUEUED) /* the loop's clock was ahead of the wall's */
-        task_wake_at(task, engine_steady_ms(task->engine) + until_deadline(task));
+        task_wake_at(task, engine_steady_ms() + until_deadline(task));
     else if (state == JOB_RUNNING)
         poll_start(task);
     else if (state == JOB_FETCHING)
@@ -208,7 +208,7 @@ static void retry_store(struct engine *engine)
 static void on_timer(uv_timer_t *timer)
 {
     struct engine *engine = timer->data;
-    int64_t now = engine_steady_ms(engine);
+    int64_t now = engine_steady_ms();
     engine->armed_for = INT64_MAX;
     if (engine->store_failing && engine->store_again_at <= now)
         retry_store(engine);

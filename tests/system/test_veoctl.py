@@ -406,7 +406,7 @@ def test_error_codes(daemon, veoctl, code, status):
     (b"OK {\xff}\n", "not UTF-8"),
     (b'OK {"a":"' + 1100000 * b"x" + b'"}\n', "more than 1048576 bytes"),
     (1100000 * b"x", "more than 1048576 bytes"),
-])
+], ids=lambda value: repr(value)[:30])
 def test_nonsense(daemon, veoctl, reply, message):
     daemon.on("STATUS", lambda c: c.send(reply))
     result = veoctl("status", ID)
@@ -513,7 +513,7 @@ def test_generate_reads_standard_input(daemon, veoctl):
     assert daemon.sent("GENERATE")[0].object["prompt"] == "zwei\nHünde"
 
 
-@pytest.mark.parametrize("prompt", [b"x" * 32769, b"x" * 200000])
+@pytest.mark.parametrize("prompt", [b"x" * 32769, b"x" * 200000], ids=len)
 def test_generate_refuses_a_long_prompt(daemon, veoctl, prompt):
     result = veoctl("generate", "-", stdin=prompt)
     assert result.status == 8
