@@ -4,12 +4,15 @@
  *
  * As veod it keeps a few pooled handles with a queue of its own in front of them, one watcher for
  * each socket, and one timer. It prints one JSON object. */
+#include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "proto/json.h"
 #include "proto/jsonw.h"
@@ -35,6 +38,7 @@ struct slot {
     struct lane *lane;
     struct job *job;
     CURL *easy;
+    int fd; /* of the download's .part */
     struct buf reply;
     struct buf url;
     struct buf body;
@@ -53,6 +57,7 @@ struct lane {
 static struct {
     const char *base_url;
     const char *model;
+    const char *output; /* a folder; NULL: what arrives is dropped */
     bool interactions;
     size_t jobs;
     size_t in_flight;
@@ -96,7 +101,31 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
     the.bytes += size * count;
     if (slot->job->step != STEP_DOWNLOAD)
         buf_add(&slot->reply, data, size * count);
+    else if (options.output)
+        check(write(slot->fd, data, size * count) == (ssize_t)(size * count), "write", "failed");
     return size * count;
+}
+
+static void file_path(const struct slot *slot, const char *suffix, char ret[PATH_MAX])
+{
+    snprintf(ret, PATH_MAX, "%s/%zu.mp4%s", options.output, (size_t)(slot->job - the.jobs), suffix);
+}
+
+static void open_file(struct slot *slot)
+{
+    char path[PATH_MAX];
+    file_path(slot, ".part", path);
+    slot->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+    check(slot->fd >= 0, path, "cannot be written");
+}
+
+static void close_file(const struct slot *slot)
+{
+    char from[PATH_MAX], to[PATH_MAX];
+    file_path(slot, ".part", from);
+    file_path(slot, "", to);
+    close(slot->fd);
+    check(rename(from, to) == 0, to, "cannot be named");
 }
 
 /* ---- requests ---- */
@@ -151,6 +180,8 @@ static void begin(struct slot *slot)
     }
     the.requests++;
     the.polls_made += slot->job->step == STEP_POLL;
+    if (slot->job->step == STEP_DOWNLOAD && options.output)
+        open_file(slot);
     curl_multi_add_handle(glue.multi, slot->easy);
 }
 
@@ -262,6 +293,8 @@ static void finish(struct slot *slot, CURLcode code)
     check(code == CURLE_OK, buf_text(&slot->url), curl_easy_strerror(code));
     check(status == 200, buf_text(&slot->url), buf_text(&slot->reply));
     curl_multi_remove_handle(glue.multi, slot->easy);
+    if (slot->job->step == STEP_DOWNLOAD && options.output)
+        close_file(slot);
     if (slot->job->step == STEP_DOWNLOAD)
         end_job(slot->job);
     else
@@ -377,26 +410,25 @@ static void print_numbers(double cpu, uint64_t wall)
 static void read_options(int argc, char **argv)
 {
     static const struct option names[] = {
-        {"base-url", required_argument, NULL, 'b'},
-        {"dialect", required_argument, NULL, 'd'},
-        {"model", required_argument, NULL, 'm'},
-        {"jobs", required_argument, NULL, 'n'},
-        {"in-flight", required_argument, NULL, 'i'},
-        {"poll-ms", required_argument, NULL, 'p'},
-        {"calls", required_argument, NULL, 'c'},
-        {"transfers", required_argument, NULL, 't'},
-        {NULL, 0, NULL, 0},
+        {"base-url", required_argument, NULL, 'b'},  {"dialect", required_argument, NULL, 'd'},
+        {"model", required_argument, NULL, 'm'},     {"jobs", required_argument, NULL, 'n'},
+        {"in-flight", required_argument, NULL, 'i'}, {"poll-ms", required_argument, NULL, 'p'},
+        {"calls", required_argument, NULL, 'c'},     {"transfers", required_argument, NULL, 't'},
+        {"output", required_argument, NULL, 'o'},    {NULL, 0, NULL, 0},
     };
     the.lanes[CALLS].at_once = 64;
     the.lanes[TRANSFERS].at_once = 16;
     for (int code; (code = getopt_long(argc, argv, "", names, NULL)) != -1;) {
-        size_t number = code == 'b' || code == '?' ? 0 : strtoul(optarg, NULL, 10);
+        size_t number = code == '?' ? 0 : strtoul(optarg, NULL, 10);
         switch (code) {
         case 'b':
             options.base_url = optarg;
             break;
         case 'd':
             options.interactions = strcmp(optarg, "interactions") == 0;
+            break;
+        case 'o':
+            options.output = optarg;
             break;
         case 'm':
             options.model = optarg;
@@ -422,7 +454,7 @@ static void read_options(int argc, char **argv)
     }
     check(options.base_url && options.jobs && options.in_flight, "usage",
           "floor --base-url URL [--dialect predict|interactions] [--model ID] [--jobs N]"
-          " [--in-flight N] [--poll-ms N] [--calls N] [--transfers N]");
+          " [--in-flight N] [--poll-ms N] [--calls N] [--transfers N] [--output FOLDER]");
 }
 
 int main(int argc, char **argv)
