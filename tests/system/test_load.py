@@ -53,8 +53,8 @@ def test_a_thousand_generations_at_once(make_daemon, directory):
         accepted = batch(daemon, [f"cat {i}" for i in range(MANY)])
         assert len(accepted) == MANY
         with daemon.client() as client:  # others are served meanwhile
-            while not client.ok("WAIT " + json.dumps(
-                    {"ids": list(accepted), "timeout_seconds": 0.5}), 90)["jobs"][0].get("ended_at"):
+            some = "WAIT " + json.dumps({"ids": list(accepted)[:100], "timeout_seconds": 0.5})
+            while client.ok(some)["timed_out"]:
                 assert client.ok("PING") is not None
         wait_for_all(daemon, 120)
         threads.enough.set()
@@ -141,7 +141,8 @@ def test_polling_learns(make_daemon, directory):
 
 def test_memory_is_given_back(make_daemon, sim):
     """Rounds of jobs that are alike need no more memory than the first few."""
-    daemon = make_daemon(environment={"ASAN_OPTIONS": "detect_leaks=1:quarantine_size_mb=1"}).start()
+    options = "detect_leaks=1:quarantine_size_mb=1"
+    daemon = make_daemon(environment={"ASAN_OPTIONS": options}).start()
     sizes = []
     for round in range(6):
         batch(daemon, [f"[sim: latency=10ms] {round} {i}" for i in range(100)])

@@ -1,5 +1,5 @@
-"""Providers that misbehave in every way that veosim knows: each ends in a state and in words that an
-operator understands, nothing is bought twice, and the daemon goes on."""
+"""Providers that misbehave in every way that veosim knows: each job ends in a state and in words
+that an operator understands, nothing is bought twice, and the daemon goes on."""
 
 import json
 import pathlib
