@@ -63,6 +63,55 @@ static void test_pause_and_resume(void **state)
     close(fd);
 }
 
+static void answer_three(struct seat *seat, const char *text)
+{
+    (void)text;
+    for (int i = 0; i < 3; i++)
+        client_send(seat->room->seats[i].client, "answer", 6);
+}
+
+/* Of three that wait for the end of the turn, the middle one is gone before it comes. */
+static void test_one_of_many_leaves_in_its_turn(void **state)
+{
+    struct room *room = *state;
+    struct seat *seats[4];
+    struct buf heard;
+    int fds[4];
+    room_open(room);
+    for (int i = 0; i < 4; i++)
+        fds[i] = join(room, &seats[i]);
+    for (int i = 0; i < 3; i++) {
+        shutdown(fds[i], SHUT_WR);
+        UNTIL(room, seats[i]->log.length > 0);
+    }
+    room->on_line = answer_three;
+    say(room, fds[3], "go\n");
+    close(fds[1]);
+    settle(room);
+    assert_null(seats[1]->client);
+    for (int i = 0; i < 3; i += 2) {
+        buf_init(&heard, 100);
+        hear(room, fds[i], &heard, 6);
+        buf_free(&heard);
+        close(fds[i]);
+    }
+    close(fds[3]);
+}
+
+static void test_a_paused_client_that_left_is_noticed(void **state)
+{
+    struct room *room = *state;
+    struct seat *seat;
+    room_open(room);
+    int fd = join(room, &seat);
+    seat->pauses = true;
+    say(room, fd, "a\nb\n");
+    UNTIL(room, seat->lines == 1);
+    close(fd);
+    UNTIL(room, !seat->client);
+    assert_log(seat, "<a>");
+}
+
 static void test_a_paused_client_is_not_read(void **state)
 {
     struct room *room = *state;
@@ -386,37 +435,6 @@ static void test_close_with_everything_open(void **state)
     }
 }
 
-static void test_a_descriptor_from_outside(void **state)
-{
-    struct room *room = *state;
-    struct seat *seat;
-    struct error error = {0};
-    int fd = listen_at(room->path, 0600, NULL, &error);
-    assert_true(fd >= 0);
-    room->config.path = "/nowhere";
-    assert_int_equal(
-        clients_open(&room->loop, &room->config, fd, &hooks, room, &room->clients, &error), 0);
-    int peer = join(room, &seat);
-    say(room, peer, "x\n");
-    UNTIL(room, seat->lines == 1);
-    close(peer);
-}
-
-static void test_what_cannot_be_opened(void **state)
-{
-    struct room *room = *state;
-    struct error error = {0};
-    room->config.admin_group = "no such group";
-    assert_int_equal(
-        clients_open(&room->loop, &room->config, -1, &hooks, room, &room->clients, &error), -1);
-    assert_string_equal(error.message, "there is no group \"no such group\"");
-    room->config.admin_group = NULL;
-    room->config.path = "/nowhere/at/all";
-    assert_int_equal(
-        clients_open(&room->loop, &room->config, -1, &hooks, room, &room->clients, &error), -1);
-    assert_non_null(strstr(error.message, "cannot listen at /nowhere/at/all: No such file"));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -424,6 +442,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bad_lines_cost_only_themselves, room_set_up,
                                         room_tear_down),
         cmocka_unit_test_setup_teardown(test_pause_and_resume, room_set_up, room_tear_down),
+        cmocka_unit_test_setup_teardown(test_one_of_many_leaves_in_its_turn, room_set_up,
+                                        room_tear_down),
+        cmocka_unit_test_setup_teardown(test_a_paused_client_that_left_is_noticed, room_set_up,
+                                        room_tear_down),
         cmocka_unit_test_setup_teardown(test_a_paused_client_is_not_read, room_set_up,
                                         room_tear_down),
         cmocka_unit_test_setup_teardown(test_half_closed_it_still_gets_its_answers, room_set_up,
@@ -449,9 +471,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_close_writes_what_it_can, room_set_up, room_tear_down),
         cmocka_unit_test_setup_teardown(test_close_with_everything_open, room_set_up,
                                         room_tear_down),
-        cmocka_unit_test_setup_teardown(test_a_descriptor_from_outside, room_set_up,
-                                        room_tear_down),
-        cmocka_unit_test_setup_teardown(test_what_cannot_be_opened, room_set_up, room_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -298,11 +298,18 @@ static void test_overrides(void **state)
                     "provider my.gate-way.base_url=http://h:1/",
                     "poll.min=250ms",
                     "poll.min=1.5s",
+                    "poll.max=1500ms",
+                    "limits.jobs=1",
+                    "retry.base_delay=1m",
+                    "retry.max_delay=60s",
+                    "provider my.gate-way.credential_file=",
                     NULL};
     write_text(f, "veod.conf", "[daemon]\nsocket = /from/file\n");
     load(f, good, &config);
     assert_string_equal(config.socket, "/a=b.c");
     assert_int_equal(config.poll_min, 1500);
+    assert_int_equal(config.poll_max, 1500);
+    assert_int_equal(config.jobs, 1);
     assert_string_equal(config.providers[0].name, "my.gate-way");
     assert_string_equal(config.providers[0].base_url, "http://h:1");
     assert_string_equal(config.providers[0].globs[0], "veo-*");

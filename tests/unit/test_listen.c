@@ -221,6 +221,37 @@ static void test_others_are_what_the_kernel_says(void **state)
     assert_stranger(room, ADMINS + 1, false);
 }
 
+static void test_a_descriptor_from_outside(void **state)
+{
+    struct room *room = *state;
+    struct seat *seat;
+    struct error error = {0};
+    int fd = listen_at(room->path, 0600, NULL, &error);
+    assert_true(fd >= 0);
+    room->config.path = "/nowhere";
+    assert_int_equal(
+        clients_open(&room->loop, &room->config, fd, &hooks, room, &room->clients, &error), 0);
+    int peer = join(room, &seat);
+    say(room, peer, "x\n");
+    UNTIL(room, seat->lines == 1);
+    close(peer);
+}
+
+static void test_what_cannot_be_opened(void **state)
+{
+    struct room *room = *state;
+    struct error error = {0};
+    room->config.admin_group = "no such group";
+    assert_int_equal(
+        clients_open(&room->loop, &room->config, -1, &hooks, room, &room->clients, &error), -1);
+    assert_string_equal(error.message, "there is no group \"no such group\"");
+    room->config.admin_group = NULL;
+    room->config.path = "/nowhere/at/all";
+    assert_int_equal(
+        clients_open(&room->loop, &room->config, -1, &hooks, room, &room->clients, &error), -1);
+    assert_non_null(strstr(error.message, "cannot listen at /nowhere/at/all: No such file"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,6 +268,9 @@ int main(void)
                                         room_tear_down),
         cmocka_unit_test_setup_teardown(test_others_are_what_the_kernel_says, room_set_up,
                                         room_tear_down),
+        cmocka_unit_test_setup_teardown(test_a_descriptor_from_outside, room_set_up,
+                                        room_tear_down),
+        cmocka_unit_test_setup_teardown(test_what_cannot_be_opened, room_set_up, room_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
