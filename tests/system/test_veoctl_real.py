@@ -101,6 +101,7 @@ def test_wait_goes_on_across_a_restart(daemon):
     job = daemon.generate("a cat [sim: latency=2s]")
     waiting = start(daemon, "wait", job["id"])
     daemon.wait_state(job["id"], "running")
+    until(lambda: daemon.ok("STATS")["clients"] > 1, "veoctl has connected")
     daemon.kill()
     assert waiting.poll() is None
     daemon.start()
