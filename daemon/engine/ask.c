@@ -100,6 +100,8 @@ void ask_forget_all(struct engine *engine)
 {
     struct error error;
     error_set(&error, ERROR_UNAVAILABLE, NULL, "veod stopped before the provider answered");
-    while (engine->askings)
-        finish(engine->askings, NULL, NULL, &error);
+    for (struct asking *asking = engine->askings, *next; asking; asking = next) {
+        next = asking->next;
+        finish(asking, NULL, NULL, &error);
+    }
 }

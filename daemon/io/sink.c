@@ -81,9 +81,12 @@ static int enter_folder(int folder, const char *name, bool make)
         return -EINVAL;
     }
     int next = open_beneath(folder, name, O_RDONLY | O_DIRECTORY, 0);
-    bool made = next == -ENOENT && make && mkdirat(folder, name, 0750) == 0;
-    if (next == -ENOENT && make)
-        next = open_beneath(folder, name, O_RDONLY | O_DIRECTORY, 0);
+    bool made = false;
+    if (next == -ENOENT && make) {
+        made = mkdirat(folder, name, 0750) == 0;
+        next = made || errno == EEXIST ? open_beneath(folder, name, O_RDONLY | O_DIRECTORY, 0)
+                                       : -errno;
+    }
     if (next >= 0 && made && fsync(folder) < 0) {
         int status = -errno;
         close(next);
@@ -344,6 +347,14 @@ static void swap_buffers(struct sink *sink)
     sink->filled = 0;
 }
 
+static void write_when_full(struct sink *sink)
+{
+    if (sink->working || sink->failed < 0 || sink->filled < WRITE_AT)
+        return;
+    swap_buffers(sink);
+    begin(sink, SINK_WRITE);
+}
+
 /* What comes next; nothing while a piece of work is under way. */
 static void go_on(struct sink *sink)
 {
@@ -360,9 +371,8 @@ static void go_on(struct sink *sink)
     } else if (sink->finishing) {
         swap_buffers(sink);
         begin(sink, SINK_FINISH);
-    } else if (sink->filled >= WRITE_AT && sink->failed == 0) {
-        swap_buffers(sink);
-        begin(sink, SINK_WRITE);
+    } else {
+        write_when_full(sink);
     }
 }
 
@@ -454,7 +464,7 @@ size_t sink_write(struct sink *sink, const void *data, size_t length)
         memcpy(sink->filling + sink->filled, (const char *)data + given, part);
         sink->filled += part;
         given += part;
-        go_on(sink);
+        write_when_full(sink);
     }
     sink->taken += given;
     sink->wants_drained = given < length;
