@@ -100,7 +100,7 @@ def test_a_slow_reader_of_many_lists_gets_all_of_them(daemon):
 
 
 def test_list_of_jobs_that_grow_when_escaped(daemon):
-    """A control byte takes six in a reply: a page of such prompts is larger than a client's room."""
+    """A control byte takes six in a reply: a page of such is larger than a client's room."""
     client = daemon.client()
     ids = [client.ok("GENERATE \x01" + "\x02" * 32760)["id"] for _ in range(30)]
     items = client.items("LIST")
@@ -310,7 +310,8 @@ BAD_JSON = [
     b"{\"prompt\":\"a\"", b"{\"prompt\":\"a}", b"{'prompt':'a'}", b"{prompt:\"a\"}",
     b"{\"prompt\":\"a\"} x", b"{\"prompt\":\"a\"}{}", b"{\"prompt\":\"a\",\"prompt\":\"a\"}",
     b"{\"prompt\":\"a\",\"pr\\u006fmpt\":\"b\"}", b"{\"prompt\":nul}", b"{\"prompt\":tru}",
-    b"{\"prompt\":\"a\",\"seed\":01}", b"{\"prompt\":\"a\",\"seed\":1.}", b"{\"prompt\":\"a\",\"seed\":.5}",
+    b"{\"prompt\":\"a\",\"seed\":01}", b"{\"prompt\":\"a\",\"seed\":1.}",
+    b"{\"prompt\":\"a\",\"seed\":.5}",
     b"{\"prompt\":\"a\",\"seed\":+1}", b"{\"prompt\":\"a\",\"seed\":0x1}",
     b"{\"prompt\":\"a\",\"seed\":NaN}", b"{\"prompt\":\"a\",\"seed\":Infinity}",
     b"{\"prompt\":\"a\",\"seed\":1e}", b"{\"prompt\":\"a\",\"seed\":--1}",
@@ -433,12 +434,14 @@ def test_a_client_that_says_nothing(daemon):
 
 LEAVING = {
     "wait": "WAIT {slow}", "tagged waits": "@a WAIT {slow}\n@b WAIT {slow}\n@c WAIT {slow}",
-    "wait and more": "WAIT {slow}\nPING\nPING", "watch": "WATCH", "watch from 0": 'WATCH {{"from":0}}',
+    "wait and more": "WAIT {slow}\nPING\nPING", "watch": "WATCH",
+    "watch from 0": 'WATCH {{"from":0}}',
     "get": "GET {done}", "gets": "@a GET {done}\n@b GET {done}\nGET {done}", "list": "LIST",
     "lists": 'LIST {{"limit":1000}}\n@b LIST\n@c LIST', "why": "WHY {slow}\n@a WHY {done}",
     "status": "@a STATUS v1_none\n@b STATUS {done}\nSTATUS {slow} {done}",
     "generate": 'GENERATE {{"prompt":"left","key":"k"}}', "half a line": "@a WAIT {slow}\nPIN",
-    "everything": '@a WATCH {{"from":0}}\n@b GET {done}\n@c LIST\n@d WAIT {slow}\n@e HELP\nWHY {slow}',
+    "everything": '@a WATCH {{"from":0}}\n@b GET {done}\n@c LIST\n@d WAIT {slow}\n'
+                  '@e HELP\nWHY {slow}',
     "output": 'GENERATE {{"prompt":"left","output":"left.mp4","key":"k"}}', "hold": "HOLD {slow}",
 }
 
@@ -626,7 +629,8 @@ def test_the_key_is_seen_by_its_provider_only(sim, make_daemon):
             places[str(path)] = path.read_bytes()
     assert any(name.startswith(str(daemon.state)) for name in places)
     for name, content in places.items():
-        for secret in (KEY.encode(), base64.b64encode(KEY.encode())[:-4], KEY.encode().hex().encode()):
+        for secret in (KEY.encode(), base64.b64encode(KEY.encode())[:-4],
+                       KEY.encode().hex().encode()):
             assert secret not in content, name
 
 

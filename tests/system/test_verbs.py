@@ -175,7 +175,8 @@ def test_generate_refuses_each_bad_value_and_says_which(sim, client):
 
 
 @pytest.mark.parametrize("prompt", [
-    "x", "x" * (32 * 1024), "üñî 猫 🐈‍⬛ \u2028 \u200f", "tab\tnew\nline \\ \" / <b>&amp;", "\x01\x1b[31m",
+    "x", "x" * (32 * 1024), "üñî 猫 🐈‍⬛ \u2028 \u200f", "tab\tnew\nline \\ \" / <b>&amp;",
+    "\x01\x1b[31m",
     "%s%n%d", "'; DROP TABLE job; --", "{\"not\":\"json\"", "\ufeffbom", "\ufffe"])
 def test_a_prompt_is_kept_as_it_is(sim, client, prompt):
     job = client.generate(prompt)
@@ -249,8 +250,8 @@ def test_output_names_the_file(daemon, client):
     assert done["state"] == "done" and pathlib.Path(done["files"][0]["path"]) == path
     assert path.read_bytes()[4:8] == b"ftyp"
     refused(client, 'GENERATE {"prompt":"x","output":"holiday/2026/cat.mp4"}', "conflict", "output")
-    refused(client, 'BATCH {"jobs":[{"prompt":"x"},{"prompt":"x","output":"holiday/2026/cat.mp4"}]}',
-            "conflict", "output")
+    refused(client, 'BATCH {"jobs":[{"prompt":"x"},'
+                    '{"prompt":"x","output":"holiday/2026/cat.mp4"}]}', "conflict", "output")
 
 
 def test_two_jobs_with_one_output_never_overwrite(daemon, client):
@@ -586,7 +587,8 @@ def test_list_pages_meet(client):
 
 def test_list_refuses(client):
     for filters, field in [
-            ({"state": "none"}, "state"), ({"state": ["done", "x"]}, "state"), ({"state": 1}, "state"),
+            ({"state": "none"}, "state"), ({"state": ["done", "x"]}, "state"),
+            ({"state": 1}, "state"),
             ({"model": 1}, "model"), ({"label": 1}, "label"), ({"owner": "root"}, "owner"),
             ({"owner": -1}, "owner"), ({"since": "yesterday"}, "since"), ({"until": 5}, "until"),
             ({"limit": 0}, "limit"), ({"limit": 1001}, "limit"), ({"limit": "5"}, "limit"),
@@ -719,7 +721,8 @@ def test_watch_from_the_beginning(daemon, client):
 def test_watch_live_and_replayed_tell_the_same(daemon, client):
     live, replayed = daemon.client(), daemon.client()
     live.ok("WATCH")
-    ids = {job["id"] for job in client.ok("BATCH " + dump({"jobs": [{"prompt": "a"}] * 10}))["jobs"]}
+    batch = client.ok("BATCH " + dump({"jobs": [{"prompt": "a"}] * 10}))
+    ids = {job["id"] for job in batch["jobs"]}
     seen = read_events(live, last=lambda event, left=set(ids): (
         left.discard(event["id"]) if event["state"] == "done" else None) or not left)
     replayed.ok('WATCH {"from":0}')
@@ -1050,8 +1053,8 @@ def test_get(daemon, client):
                         "sha256": done["files"][0]["sha256"]}
     assert client.ok("PING")
     for members, field in [({"offset": len(whole) + 1}, "offset"), ({"offset": -1}, "offset"),
-                           ({"offset": "1"}, "offset"), ({"file": 1}, "file"), ({"file": -1}, "file"),
-                           ({"x": 1}, "x")]:
+                           ({"offset": "1"}, "offset"), ({"file": 1}, "file"),
+                           ({"file": -1}, "file"), ({"x": 1}, "x")]:
         refused(client, "GET " + dump({"id": job["id"], **members}), "invalid-argument", field)
 
 
