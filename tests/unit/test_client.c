@@ -239,6 +239,35 @@ static void test_a_full_client_is_not_asked_for_more(void **state)
     close(fd);
 }
 
+/* Each byte once and in order, whatever was under way when it was sent. */
+static void test_what_is_sent_during_a_write_follows_it(void **state)
+{
+    struct room *room = *state;
+    struct seat *seat;
+    struct buf heard, expected;
+    buf_init(&heard, 1 << 21);
+    buf_init(&expected, 1 << 21);
+    room_open(room);
+    int fd = join(room, &seat);
+    for (int i = 0; i < 60000; i++)
+        buf_addf(&expected, "%04x,", (unsigned)i);
+    client_send(seat->client, expected.data, 280000);
+    settle(room);
+    assert_true(client_unsent(seat->client) > 0);
+    client_send(seat->client, expected.data + 280000, 19999);
+    settle(room);
+    client_send(seat->client, expected.data + 299999, 1);
+    settle(room);
+    hear(room, fd, &heard, 300000);
+    settle(room);
+    assert_int_equal(client_unsent(seat->client), 0);
+    assert_int_equal(recv(fd, heard.data, 1, 0), -1); /* and no more */
+    assert_memory_equal(heard.data, expected.data, 300000);
+    buf_free(&heard);
+    buf_free(&expected);
+    close(fd);
+}
+
 static void test_above_the_greatest_output_it_is_dropped(void **state)
 {
     struct room *room = *state;
@@ -382,22 +411,6 @@ static void test_one_too_many(void **state)
     close(fourth);
 }
 
-static void test_stop_listening(void **state)
-{
-    struct room *room = *state;
-    struct seat *seat;
-    room_open(room);
-    int fd = join(room, &seat);
-    clients_stop_listening(room->clients);
-    clients_stop_listening(room->clients);
-    settle(room);
-    assert_int_equal(dial(room->path), -1);
-    assert_int_equal(errno, ECONNREFUSED);
-    say(room, fd, "still here\n");
-    UNTIL(room, seat->lines == 1);
-    close(fd);
-}
-
 static void test_close_writes_what_it_can(void **state)
 {
     struct room *room = *state;
@@ -457,6 +470,8 @@ int main(void)
                                         room_tear_down),
         cmocka_unit_test_setup_teardown(test_a_full_client_is_not_asked_for_more, room_set_up,
                                         room_tear_down),
+        cmocka_unit_test_setup_teardown(test_what_is_sent_during_a_write_follows_it, room_set_up,
+                                        room_tear_down),
         cmocka_unit_test_setup_teardown(test_above_the_greatest_output_it_is_dropped, room_set_up,
                                         room_tear_down),
         cmocka_unit_test_setup_teardown(test_no_hole_in_what_a_client_reads, room_set_up,
@@ -467,7 +482,6 @@ int main(void)
                                         room_tear_down),
         cmocka_unit_test_setup_teardown(test_no_lines_after_finish, room_set_up, room_tear_down),
         cmocka_unit_test_setup_teardown(test_one_too_many, room_set_up, room_tear_down),
-        cmocka_unit_test_setup_teardown(test_stop_listening, room_set_up, room_tear_down),
         cmocka_unit_test_setup_teardown(test_close_writes_what_it_can, room_set_up, room_tear_down),
         cmocka_unit_test_setup_teardown(test_close_with_everything_open, room_set_up,
                                         room_tear_down),

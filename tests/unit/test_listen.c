@@ -252,6 +252,22 @@ static void test_what_cannot_be_opened(void **state)
     assert_non_null(strstr(error.message, "cannot listen at /nowhere/at/all: No such file"));
 }
 
+static void test_stop_listening(void **state)
+{
+    struct room *room = *state;
+    struct seat *seat;
+    room_open(room);
+    int fd = join(room, &seat);
+    clients_stop_listening(room->clients);
+    clients_stop_listening(room->clients);
+    settle(room);
+    assert_int_equal(dial(room->path), -1);
+    assert_int_equal(errno, ECONNREFUSED);
+    say(room, fd, "still here\n");
+    UNTIL(room, seat->lines == 1);
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -271,6 +287,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_descriptor_from_outside, room_set_up,
                                         room_tear_down),
         cmocka_unit_test_setup_teardown(test_what_cannot_be_opened, room_set_up, room_tear_down),
+        cmocka_unit_test_setup_teardown(test_stop_listening, room_set_up, room_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
