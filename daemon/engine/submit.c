@@ -93,6 +93,20 @@ static struct job_error provider_said(const struct task *task, const struct outc
     };
 }
 
+/* Once for all that come back with the same news while the lane is shut. */
+static void shut_lane(struct task *task, int64_t delay_ms, const char *why)
+{
+    struct engine *engine = task->engine;
+    size_t lane = engine_provider_index(engine, task->provider);
+    int64_t now = engine_steady_ms();
+    bool was_open = sched_shut_until(engine->sched, lane) <= now;
+    sched_shut(engine->sched, lane, now, delay_ms, &engine->config.backoff, engine_random());
+    if (was_open)
+        log_warning(
+            "provider", "%s: nothing is submitted for %lld ms: %s", task->provider->provider.name,
+            (long long)(sched_shut_until(engine->sched, lane) - now), why ? why : "unreachable");
+}
+
 static void back_off(struct task *task, const struct outcome *outcome, struct job_event *event)
 {
     struct engine *engine = task->engine;
@@ -101,9 +115,7 @@ static void back_off(struct task *task, const struct outcome *outcome, struct jo
         event->delay_ms = outcome->retry_after_ms;
     if (!outcome->gate)
         return;
-    size_t lane = engine_provider_index(engine, task->provider);
-    sched_shut(engine->sched, lane, engine_steady_ms(), outcome->retry_after_ms,
-               &engine->config.backoff, engine_random());
+    shut_lane(task, outcome->retry_after_ms, outcome->message);
     /* The gate decides when; the job itself goes back to its place in the queue. */
     event->delay_ms = 0;
 }
@@ -170,8 +182,7 @@ static void unanswered(struct task *task, const struct http_reply *reply)
     struct engine *engine = task->engine;
     bool sent = reply->end != HTTP_NOT_SENT;
     if (!sent) /* then it is the same for the others */
-        sched_shut(engine->sched, engine_provider_index(engine, task->provider), engine_steady_ms(),
-                   -1, &engine->config.backoff, engine_random());
+        shut_lane(task, -1, reply->reason);
     char *message = mem_format("%s%s", sent ? "sent, and no complete answer came: " : "",
                                reply->reason ? reply->reason : "unknown");
     struct job_event event = {

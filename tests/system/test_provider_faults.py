@@ -74,6 +74,7 @@ def test_gate_is_shut_for_all(quick, sim):
     assert "turned veod away" in quick.ok(f"WHY {first}")["text"]
     assert {job["state"] for job in quick.wait(first, *others)} == {"done"}
     assert sim.stats()["submissions"] == 22
+    assert quick.log().count("nothing is submitted for") == 1
 
 
 @MODELS
