@@ -6,6 +6,7 @@
  * (ai.google.dev/gemini-api/docs/api-errors, 2026-09). The OpenAI-compatible routes put an array
  * around it. LiteLLM: {"error":{"message":"…","type":"…","param":"…","code":"429"}}, and speaks so
  * itself when it could not reach Google. */
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,13 +128,20 @@ static char *number_code(int64_t number, int status)
     return number > 0 ? mem_format("http-%d", (int)number) : NULL;
 }
 
+static bool has_word(const char *text)
+{
+    while (*text && !isalnum((unsigned char)*text))
+        text++;
+    return *text != '\0';
+}
+
 static char *read_code(struct json_value error, int64_t number, int status)
 {
     static const char *const members[] = {"code", "status", "type"};
     for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
         char *text = json_strdup(json_get(error, members[i]), NULL);
         /* LiteLLM writes Python's None for what it doesn't know. */
-        if (text && *text && !is_digits(text) && strcmp(text, "None") != 0)
+        if (text && has_word(text) && !is_digits(text) && strcmp(text, "None") != 0)
             return text;
         free(text);
     }

@@ -169,8 +169,8 @@ void outcome_free(struct outcome *outcome)
     outcome_init(outcome);
 }
 
-/* "RESOURCE_EXHAUSTED" and "rate_limit_exceeded" become words with dashes; NULL if nothing is
- * left. */
+/* "RESOURCE_EXHAUSTED" and "rate_limit_exceeded" become words with dashes; "unknown" if nothing is
+ * left, NULL if there was none. */
 static char *normal_code(const char *code)
 {
     struct buf out;
@@ -187,7 +187,7 @@ static char *normal_code(const char *code)
     if (out.length > 0)
         return buf_steal(&out);
     buf_free(&out);
-    return NULL;
+    return code ? mem_strdup("unknown") : NULL;
 }
 
 void outcome_set(struct outcome *outcome, enum outcome_kind kind, const char *code,

@@ -101,6 +101,7 @@ def test_stopping(managed, manager):
 
 def test_never_ready_without_a_store(make_daemon, managed, manager):
     managed.start()
+    until(lambda: "READY=1" in manager.said, "the first one is ready")
     manager.said.clear()
     other = make_daemon("other", options={"daemon.state_directory": str(managed.state)},
                         environment={"NOTIFY_SOCKET": manager.path})

@@ -210,6 +210,7 @@ static const struct {
     {500, "{\"detail\":\"x\"}", OUTCOME_UNREADABLE, "http-500", "detail", false, -1},
     {500, OPENAI(500), OUTCOME_UNREADABLE, "http-500", "words", false, -1},
     {501, LEGACY(501), OUTCOME_REFUSED, "some-status", "words", false, -1},
+    {503, "{\"error\":{\"code\":\"%\"}}", OUTCOME_REFUSED, "http-503", "", true, -1},
     {507, "full", OUTCOME_UNREADABLE, "http-507", "full", false, -1},
     {502, LEGACY(502), OUTCOME_UNREADABLE, "some-status", "words", false, -1},
     {504, SHORT, OUTCOME_UNREADABLE, "api-error", "words", false, -1},
@@ -371,7 +372,7 @@ static void test_outcome_free_leaves_it_usable(void **state)
     outcome_set(&outcome, OUTCOME_FAILED, "__A  b__", "%s", "first");
     assert_string_equal(outcome.code, "a-b");
     outcome_set(&outcome, OUTCOME_FAILED, "___", "second");
-    assert_null(outcome.code);
+    assert_string_equal(outcome.code, "unknown");
     assert_string_equal(outcome.message, "second");
     outcome_free(&outcome);
     assert_null(outcome.message);
