@@ -324,6 +324,9 @@ static void close_all(struct veod *veod)
     };
     for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++)
         uv_close(handles[i], NULL);
+    /* libuv gives them back their default, and impatience must not cut the rest short. */
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
     engine_abandon(veod->engine);
     clients_close(veod->clients, on_clients_closed, veod);
 }
