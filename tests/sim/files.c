@@ -190,11 +190,13 @@ void files_serve_link(struct exchange *exchange)
     if (!find(exchange)) {
         return;
     }
+    const char *key =
+        MHD_lookup_connection_value(exchange->connection, MHD_GET_ARGUMENT_KIND, "key");
     char *base = base_of(exchange);
     reply_text(&exchange->reply, 302, "application/json; charset=UTF-8", UNFOLLOWED);
     reply_header(&exchange->reply, "Location",
-                 mem_format("%s/download/%s/files/%s:download?alt=media", base, exchange->version,
-                            exchange->id));
+                 mem_format("%s/download/%s/files/%s:download?alt=media%s%s", base,
+                            exchange->version, exchange->id, key ? "&key=" : "", key ? key : ""));
     free(base);
 }
 
