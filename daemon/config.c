@@ -17,6 +17,7 @@ enum key_type {
     KEY_DURATION, /* ms */
     KEY_SIZE,     /* bytes */
     KEY_MODE,     /* octal */
+    KEY_DOLLARS,  /* micro-dollars; unset is -1 */
     KEY_CHOICE,   /* one of the words in `choices` */
 };
 
@@ -40,6 +41,7 @@ struct key {
 #define KIB               1024LL
 #define MIB               (1024 * KIB)
 #define GIB               (1024 * MIB)
+#define MILLION_USD       1000000000000LL
 
 /* clang-format off */
 static const struct key keys[] = {
@@ -60,6 +62,13 @@ static const struct key keys[] = {
     {"limits", "result_bytes", KEY_SIZE, AT(result_bytes), "4G", KIB, 1024 * GIB, NULL},
     {"limits", "reply_bytes", KEY_SIZE, AT(reply_bytes), "4M", 4 * KIB, GIB, NULL},
     {"limits", "deadline", KEY_DURATION, AT(deadline), "24h", MINUTE, 720 * HOUR, NULL},
+    {"limits", "blob_bytes", KEY_SIZE, AT(blob_bytes), "100M", KIB, GIB, NULL},
+    {"limits", "blobs_bytes", KEY_SIZE, AT(blobs_bytes), "10G", MIB, 1024 * GIB, NULL},
+    {"limits", "blob_age", KEY_DURATION, AT(blob_age), "1d", MINUTE, 720 * HOUR, NULL},
+    {"output", "max_bytes", KEY_SIZE, AT(output_bytes), "0", 0, 1024 * 1024 * GIB, NULL},
+    {"output", "max_age", KEY_DURATION, AT(output_age), "0s", 0, 10 * 366 * 24 * HOUR, NULL},
+    {"budget", "daily_usd", KEY_DOLLARS, AT(daily_budget), NULL, 0, MILLION_USD, NULL},
+    {"budget", "owner_daily_usd", KEY_DOLLARS, AT(owner_daily_budget), NULL, 0, MILLION_USD, NULL},
     {"poll", "min", KEY_DURATION, AT(poll_min), "1s", 10, HOUR, NULL},
     {"poll", "max", KEY_DURATION, AT(poll_max), "30s", 10, HOUR, NULL},
     {"http", "calls", KEY_NUMBER, AT(calls), "64", 1, 1000, NULL},
@@ -78,10 +87,21 @@ static const struct key keys[] = {
 static const struct key provider_keys[] = {
     {"provider", "dialect", KEY_TEXT, IN_PROVIDER(dialect), NULL, 0, 0, NULL},
     {"provider", "base_url", KEY_TEXT, IN_PROVIDER(base_url), "https://generativelanguage.googleapis.com", 0, 0, NULL},
-    {"provider", "api_version", KEY_TEXT, IN_PROVIDER(api_version), "v1beta", 0, 0, NULL},
+    {"provider", "api_version", KEY_TEXT, IN_PROVIDER(api_version), NULL, 0, 0, NULL},
     {"provider", "models", KEY_TEXT, IN_PROVIDER(models), NULL, 0, 0, NULL},
     {"provider", "credential", KEY_TEXT, IN_PROVIDER(credential), "gemini-api-key", 0, 0, NULL},
     {"provider", "credential_file", KEY_TEXT, IN_PROVIDER(credential_file), NULL, 0, 0, NULL},
+    {"provider", "auth", KEY_CHOICE, IN_PROVIDER(auth), "key", 0, 0, "key service-account metadata command"},
+    {"provider", "token_command", KEY_TEXT, IN_PROVIDER(token_command), NULL, 0, 0, NULL},
+    {"provider", "project", KEY_TEXT, IN_PROVIDER(project), NULL, 0, 0, NULL},
+    {"provider", "location", KEY_TEXT, IN_PROVIDER(location), NULL, 0, 0, NULL},
+    {"provider", "storage_uri", KEY_TEXT, IN_PROVIDER(storage_uri), NULL, 0, 0, NULL},
+    {"provider", "storage_url", KEY_TEXT, IN_PROVIDER(storage_url), "https://storage.googleapis.com", 0, 0, NULL},
+    {"provider", "body", KEY_CHOICE, IN_PROVIDER(body), "google", 0, 0, "google seed"},
+    {"provider", "weight", KEY_NUMBER, IN_PROVIDER(weight), "1", 0, 1000, NULL},
+    {"provider", "rate_per_minute", KEY_NUMBER, IN_PROVIDER(rate_per_minute), "0", 0, 1000000, NULL},
+    {"provider", "in_flight", KEY_NUMBER, IN_PROVIDER(in_flight), "0", 0, 1000000, NULL},
+    {"provider", "daily_budget_usd", KEY_DOLLARS, IN_PROVIDER(daily_budget), NULL, 0, MILLION_USD, NULL},
 };
 /* clang-format on */
 
@@ -113,6 +133,8 @@ static int parse_number(const struct key *key, const char *value, int64_t *ret)
     switch (key->type) {
     case KEY_DURATION:
         return units_parse_duration(value, ret);
+    case KEY_DOLLARS:
+        return units_parse_dollars(value, ret);
     case KEY_SIZE:
         if (units_parse_size(value, &size) < 0 || size > INT64_MAX)
             return -1;
@@ -138,6 +160,10 @@ static void describe_range(const struct key *key, char *ret, size_t size)
         units_format_size((uint64_t)key->min, low);
         units_format_size((uint64_t)key->max, high);
         snprintf(ret, size, "a size from %s to %s such as 64K or 1M", low, high);
+        break;
+    case KEY_DOLLARS:
+        snprintf(ret, size, "dollars from 0 to %lld such as 25 or 0.50",
+                 (long long)key->max / 1000000);
         break;
     case KEY_MODE:
         snprintf(ret, size, "an octal mode such as 0660");
@@ -194,9 +220,12 @@ static int set_value(const struct key *key, void *base, const char *value, struc
 
 static int set_defaults(const struct key *table, size_t count, void *base, struct error *error)
 {
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
+        if (table[i].type == KEY_DOLLARS)
+            *(int64_t *)(void *)((char *)base + table[i].offset) = -1;
         if (table[i].fallback && set_value(&table[i], base, table[i].fallback, error) < 0)
             return -1;
+    }
     return 0;
 }
 
@@ -319,6 +348,9 @@ static int check_provider(struct config_provider *provider, struct error *error)
         return error_set(error, ERROR_INVALID_ARGUMENT, "dialect",
                          "[provider %s] dialect must be interactions or predict, not \"%s\"", name,
                          provider->dialect ? provider->dialect : "");
+    bool is_vertex = strcmp(provider->dialect, "vertex") == 0;
+    if (!provider->api_version)
+        provider->api_version = mem_strdup(is_vertex ? "v1" : "v1beta");
     if (!is_http(provider->base_url))
         return error_set(error, ERROR_INVALID_ARGUMENT, "base_url",
                          "[provider %s] base_url must begin with http:// or https://, not \"%s\"",
@@ -414,6 +446,14 @@ static void print_value(const struct key *key, const void *base, FILE *to)
         return;
     }
     int64_t number = *(const int64_t *)member;
+    if (key->type == KEY_DOLLARS) {
+        if (number < 0)
+            fprintf(to, "# %s = \n", key->name);
+        else
+            fprintf(to, "%s = %lld.%06lld\n", key->name, (long long)(number / 1000000),
+                    (long long)(number % 1000000));
+        return;
+    }
     fprintf(to, "%s = ", key->name);
     if (key->type == KEY_DURATION)
         print_exact(number, times, to);

@@ -19,6 +19,17 @@ struct config_provider {
     char *models; /* globs, split by spaces or commas */
     char *credential;
     char *credential_file;
+    char *auth;
+    char *token_command;
+    char *project;
+    char *location;
+    char *storage_uri;
+    char *storage_url;
+    char *body;
+    int64_t weight;
+    int64_t rate_per_minute;           /* 0: no bound of ours */
+    int64_t in_flight;                 /* 0: no bound of its own */
+    int64_t daily_budget;              /* micro-dollars; -1: none */
     char *globs[CONFIG_GLOBS_MAX + 1]; /* `models` taken apart; NULL-terminated */
 };
 
@@ -42,6 +53,15 @@ struct config {
     int64_t result_bytes;
     int64_t reply_bytes;
     int64_t deadline;
+    int64_t blob_bytes;
+    int64_t blobs_bytes;
+    int64_t blob_age;
+
+    int64_t output_bytes; /* 0: no bound */
+    int64_t output_age;   /* 0: no bound */
+
+    int64_t daily_budget;       /* micro-dollars a day; -1: none */
+    int64_t owner_daily_budget; /* -1: none */
 
     int64_t poll_min;
     int64_t poll_max;

@@ -150,6 +150,11 @@ static void fill_engine_config(struct veod *veod)
             .base_url = from->base_url,
             .api_version = from->api_version,
             .models = from->globs,
+            .project = from->project,
+            .location = from->location,
+            .storage_uri = from->storage_uri,
+            .storage_url = strcmp(from->dialect, "vertex") == 0 ? from->storage_url : NULL,
+            .seed_body = strcmp(from->body, "seed") == 0,
         };
     }
     veod->engine_config = (struct engine_config){

@@ -13,6 +13,8 @@
 #define LIMIT_LABELS     16            /* labels of a job */
 #define LIMIT_LABEL      128           /* bytes of a label's name or value */
 #define LIMIT_KEY        256           /* bytes of a submission's key */
+#define LIMIT_REFERENCES 10            /* reference images of a job */
+#define LIMIT_MIME       64            /* bytes of a MIME type */
 #define ID_PREFIX_MIN    4             /* characters */
 
 #define DEFAULT_SOCKET "/run/veod/veod.sock"

@@ -205,3 +205,21 @@ int units_parse_time(const char *text, int64_t *ret_unix_ms)
     *ret_unix_ms = seconds * 1000 + part;
     return 0;
 }
+
+int units_parse_dollars(const char *text, int64_t *ret)
+{
+    int64_t micro = 0, scale = 1000000;
+    size_t whole = strspn(text, "0123456789");
+    const char *dot = text + whole;
+    size_t decimals = *dot == '.' ? strspn(dot + 1, "0123456789") : 0;
+    if (whole == 0 || whole > 9 || decimals > 6 || (*dot == '.' && decimals == 0) ||
+        dot[*dot == '.' ? decimals + 1 : 0])
+        return -1;
+    for (size_t i = 0; i < whole; i++)
+        micro = micro * 10 + (text[i] - '0');
+    micro *= scale;
+    for (size_t i = 1; i <= decimals; i++)
+        micro += (dot[i] - '0') * (scale /= 10);
+    *ret = micro;
+    return 0;
+}

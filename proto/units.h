@@ -20,4 +20,7 @@ void units_format_time(int64_t unix_ms, char ret[UNITS_TEXT]); /* RFC 3339, UTC,
 /* RFC 3339 with any offset; a space may stand for the T. 0, or -1. */
 int units_parse_time(const char *text, int64_t *ret_unix_ms);
 
+/* "12.5" dollars as micro-dollars, at most six decimals. -1 if it isn't that. */
+int units_parse_dollars(const char *text, int64_t *ret);
+
 #endif

@@ -58,7 +58,7 @@ static struct request *read_request(struct call *call, struct json_value object,
     if (!request)
         return NULL;
     *ret_provider = engine_choose(call->commands->engine, request, error);
-    if (*ret_provider && (*ret_provider)->dialect->check(request, error) == 0 &&
+    if (*ret_provider && (*ret_provider)->dialect->check(*ret_provider, request, error) == 0 &&
         check_times(request, error) == 0)
         return request;
     request_unref(request);

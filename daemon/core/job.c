@@ -443,6 +443,7 @@ static void write_files(const struct job *job, struct jsonw *w)
         jsonw_member_uint(w, "bytes", file->bytes);
         jsonw_member_string(w, "sha256", file->sha256);
         jsonw_member_string(w, "mime_type", file->mime_type);
+        jsonw_member_time(w, "removed_at", file->removed_at);
         jsonw_object_end(w);
     }
     jsonw_array_end(w);

@@ -63,6 +63,8 @@ struct job_file {
     uint64_t bytes;
     char sha256[65]; /* hexadecimal */
     char *mime_type;
+    int64_t
+        removed_at; /* Unix time in ms when it was removed to keep to [output]; 0: it is there */
 };
 
 /* Why a job is where it is. `code` is the provider's or ours, in lower case with dashes. */
@@ -92,6 +94,13 @@ struct job {
     struct job_file *files;
     size_t file_count;
     struct job_error error;
+
+    /* Micro-dollars. */
+    int64_t estimate;       /* of one attempt; 0: there is no price for it */
+    int64_t charged;        /* of all attempts */
+    int64_t attempt_charge; /* of the current one, within `charged` */
+    int64_t charged_at;     /* when that was booked; 0: nothing was */
+    bool presumed;          /* nobody knows whether the provider charges for the current one */
 
     int64_t created_at;
     int64_t updated_at;
@@ -141,6 +150,7 @@ struct job_event {
     struct job_error error; /* strings borrowed */
     int64_t delay_ms;       /* how long the provider, or the back-off, wants us to wait */
     bool counts;            /* the attempt counts against max_attempts */
+    int64_t charge; /* JOB_RESULT: what the provider charges, in micro-dollars; -1: not known */
 };
 
 struct job_policy {

@@ -158,6 +158,63 @@ static int read_enhance_prompt(struct request *r, struct json_value v, const cha
     return read_flag(v, name, &r->enhance_prompt, e);
 }
 
+/* Each input has one place, whichever of its two members names it. */
+static int keep_input(struct input **place, struct input *input, const char *name, struct error *e)
+{
+    if (!input)
+        return -1;
+    if (*place) {
+        input_free(input);
+        return error_set(e, ERROR_INVALID_ARGUMENT, name, "%s is given twice", name);
+    }
+    *place = input;
+    return 0;
+}
+
+static int read_image(struct request *r, struct json_value v, const char *name, struct error *e)
+{
+    return keep_input(&r->image, input_parse(v, name, r->is_stored, e), name, e);
+}
+
+static int read_image_path(struct request *r, struct json_value v, const char *name,
+                           struct error *e)
+{
+    return keep_input(&r->image, input_parse_path(v, name, e), name, e);
+}
+
+static int read_last_frame(struct request *r, struct json_value v, const char *name,
+                           struct error *e)
+{
+    return keep_input(&r->last_frame, input_parse(v, name, r->is_stored, e), name, e);
+}
+
+static int read_last_frame_path(struct request *r, struct json_value v, const char *name,
+                                struct error *e)
+{
+    return keep_input(&r->last_frame, input_parse_path(v, name, e), name, e);
+}
+
+static int read_video(struct request *r, struct json_value v, const char *name, struct error *e)
+{
+    return keep_input(&r->video, input_parse(v, name, r->is_stored, e), name, e);
+}
+
+static int read_reference_images(struct request *r, struct json_value v, const char *name,
+                                 struct error *e)
+{
+    if (json_type(v) != JSON_ARRAY || json_size(v) == 0 || json_size(v) > LIMIT_REFERENCES)
+        return error_set(e, ERROR_INVALID_ARGUMENT, name, "%s must be an array of 1 to %d images",
+                         name, LIMIT_REFERENCES);
+    r->references = mem_alloc(json_size(v) * sizeof(struct input *));
+    for (struct json_iter it = json_iter(v); json_next(&it);) {
+        struct input *input = input_parse(it.value, name, r->is_stored, e);
+        if (!input)
+            return -1;
+        r->references[r->reference_count++] = input;
+    }
+    return 0;
+}
+
 static int read_priority(struct request *r, struct json_value v, const char *name, struct error *e)
 {
     int64_t number;
@@ -290,6 +347,12 @@ static const struct {
     {"person_generation", read_person_generation},
     {"generate_audio", read_generate_audio},
     {"enhance_prompt", read_enhance_prompt},
+    {"image", read_image},
+    {"image_path", read_image_path},
+    {"last_frame", read_last_frame},
+    {"last_frame_path", read_last_frame_path},
+    {"reference_images", read_reference_images},
+    {"video", read_video},
     {"priority", read_priority},
     {"labels", read_labels},
     {"key", read_key},
@@ -315,7 +378,7 @@ static int read_member(struct request *request, struct json_iter *it, struct err
 static struct request *request_new(void)
 {
     struct request *request = mem_alloc(sizeof(*request));
-    request->references = 1;
+    request->holders = 1;
     request->seed = -1;
     request->generate_audio = -1;
     request->enhance_prompt = -1;
@@ -331,6 +394,7 @@ struct request *request_parse(struct json_value object, const struct request_def
         return NULL;
     }
     struct request *request = request_new();
+    request->is_stored = defaults->is_stored;
     for (struct json_iter it = json_iter(object); json_next(&it);)
         if (read_member(request, &it, error) < 0)
             goto refused;
@@ -352,7 +416,7 @@ refused:
 
 struct request *request_load(const char *json, size_t length)
 {
-    const struct request_defaults none = {.model = "", .deadline_ms = 0};
+    const struct request_defaults none = {.model = "", .is_stored = true};
     struct json *doc = json_parse(json, length, (struct json_limits){0}, NULL);
     struct request *request = doc ? request_parse(json_root(doc), &none, NULL) : NULL;
     json_free(doc);
@@ -361,13 +425,13 @@ struct request *request_load(const char *json, size_t length)
 
 struct request *request_ref(struct request *request)
 {
-    request->references++;
+    request->holders++;
     return request;
 }
 
 void request_unref(struct request *request)
 {
-    if (!request || --request->references > 0)
+    if (!request || --request->holders > 0)
         return;
     free(request->prompt);
     free(request->model);
@@ -381,6 +445,12 @@ void request_unref(struct request *request)
         free(request->labels[i].value);
     }
     free(request->labels);
+    input_free(request->image);
+    input_free(request->last_frame);
+    input_free(request->video);
+    for (size_t i = 0; i < request->reference_count; i++)
+        input_free(request->references[i]);
+    free(request->references);
     free(request->key);
     free(request->output);
     free(request);
@@ -396,6 +466,25 @@ static void write_number(struct jsonw *w, const char *name, int64_t number)
 {
     if (number != 0)
         jsonw_member_int(w, name, number);
+}
+
+static void write_input(struct jsonw *w, const char *name, const struct input *input)
+{
+    if (!input)
+        return;
+    jsonw_name(w, name);
+    input_write(input, w);
+}
+
+static void write_references(struct jsonw *w, const struct request *r)
+{
+    if (r->reference_count == 0)
+        return;
+    jsonw_name(w, "reference_images");
+    jsonw_array(w);
+    for (size_t i = 0; i < r->reference_count; i++)
+        input_write(r->references[i], w);
+    jsonw_array_end(w);
 }
 
 static void write_labels(struct jsonw *w, const struct request *r)
@@ -424,6 +513,10 @@ void request_write(const struct request *r, struct jsonw *w)
     jsonw_member_string(w, "person_generation", r->person_generation);
     write_flag(w, "generate_audio", r->generate_audio);
     write_flag(w, "enhance_prompt", r->enhance_prompt);
+    write_input(w, "image", r->image);
+    write_input(w, "last_frame", r->last_frame);
+    write_references(w, r);
+    write_input(w, "video", r->video);
     write_number(w, "priority", r->priority);
     write_labels(w, r);
     jsonw_member_string(w, "key", r->key);
@@ -441,7 +534,8 @@ char *request_to_json(const struct request *request)
     struct buf out;
     struct jsonw w;
     /* Every string is bounded above; six bytes for one is JSON's worst escape. */
-    buf_init(&out, 6 * (2 * LIMIT_PROMPT + 2 * LIMIT_LABELS * LIMIT_LABEL + 4096));
+    buf_init(&out, 6 * (2 * LIMIT_PROMPT + 2 * LIMIT_LABELS * LIMIT_LABEL + 4096 +
+                        (3 + LIMIT_REFERENCES) * 16384));
     jsonw_init(&w, &out);
     jsonw_object(&w);
     request_write(request, &w);

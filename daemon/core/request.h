@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/core/input.h"
 #include "proto/error.h"
 #include "proto/json.h"
 #include "proto/jsonw.h"
@@ -18,7 +19,8 @@ struct label {
 /* Absent strings are NULL. What the client didn't give is not sent to the provider, so numbers and
  * flags say whether they were given. All strings are owned. */
 struct request {
-    unsigned references;
+    unsigned holders; /* how many hold it */
+    bool is_stored;   /* read from the store: its inputs are resolved */
 
     char *prompt;
     char *model;    /* never NULL once parsed: the configuration's default fills it */
@@ -32,6 +34,11 @@ struct request {
     int sample_count;        /* 0: not given */
     int generate_audio;      /* -1: not given, else 0 or 1 */
     int enhance_prompt;      /* -1: not given, else 0 or 1 */
+    struct input *image;     /* the first frame */
+    struct input *last_frame;
+    struct input *video; /* to be edited or extended */
+    struct input **references;
+    size_t reference_count;
 
     int priority; /* -100..100, higher first */
     struct label *labels;
@@ -47,9 +54,11 @@ struct request {
 struct request_defaults {
     const char *model;
     int64_t deadline_ms;
+    bool is_stored; /* what request_write wrote is read again */
 };
 
-/* Reads a GENERATE object. `dry_run` is the command's, not the request's: it is accepted and
+/* Reads a GENERATE object. Its inputs are unresolved yet: daemon/cmd/inputs.c does that, before
+ * anybody else holds it. `dry_run` is the command's, not the request's: it is accepted and
  * ignored here. NULL with `error` if a member is unknown, missing or bad. One reference. */
 struct request *request_parse(struct json_value object, const struct request_defaults *defaults,
                               struct error *error);

@@ -71,7 +71,7 @@ static void on_done(struct http_transfer *transfer, const struct http_reply *rep
     struct wire_reply wire = task_wire_reply(reply);
     struct outcome outcome;
     outcome_init(&outcome);
-    provider->dialect->polled(&wire, &outcome);
+    provider->dialect->polled(provider, &wire, &outcome);
     finish(asking, provider->name, &outcome, NULL);
     outcome_free(&outcome);
 }

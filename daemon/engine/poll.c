@@ -201,7 +201,7 @@ static void on_done(struct http_transfer *transfer, const struct http_reply *rep
     }
     struct outcome outcome;
     outcome_init(&outcome);
-    task->provider->provider.dialect->polled(&wire, &outcome);
+    task->provider->provider.dialect->polled(&task->provider->provider, &wire, &outcome);
     judge(task, &outcome);
     outcome_free(&outcome);
 }

@@ -212,7 +212,7 @@ static void on_done(struct http_transfer *transfer, const struct http_reply *rep
     struct wire_reply wire = task_wire_reply(reply);
     struct outcome outcome;
     outcome_init(&outcome);
-    task->provider->provider.dialect->submitted(&wire, &outcome);
+    task->provider->provider.dialect->submitted(&task->provider->provider, &wire, &outcome);
     judge(task, &outcome);
     outcome_free(&outcome);
     /* An answer to what was cancelled changes nothing more, but makes room. */

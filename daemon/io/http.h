@@ -39,15 +39,30 @@ void http_close(struct http *http, void (*closed)(void *), void *arg);
 
 enum http_method { HTTP_GET, HTTP_POST, HTTP_DELETE };
 
-/* Filled in by `prepare`. Strings are owned by the request and freed by http; the secret is
- * borrowed until the transfer is done. */
+/* A file in the midst of a body: read while it is sent, with a buffer of its own of fixed size, on
+ * libuv's worker pool. If it can't be read, or has another length than it should, nothing more is
+ * sent and the transfer ends as HTTP_NOT_SENT if that was found before anything left. */
+struct http_part {
+    size_t at;      /* in `body` */
+    char *path;     /* absolute; no symbolic link is followed at its end */
+    uint64_t bytes; /* its length */
+    bool base64;    /* RFC 4648 section 4, padded; else as it is */
+};
+
+/* Filled in by `prepare`. Strings are owned by the request and freed by http, but for the
+ * secret. */
 struct http_request {
     enum http_method method;
     char *url;
     const char *secret_name;  /* a header's name, e.g. "x-goog-api-key"; NULL: no credential */
-    const char *secret_value; /* goes into that header and nowhere else */
-    char *body;               /* POST; application/json */
+    const char *secret_value; /* goes into that header and nowhere else; only needed during
+                                 `prepare` */
+    char *body;               /* POST */
     size_t body_length;
+    char *content_type;      /* owned; NULL: application/json */
+    const char *header;      /* one more, "Name: value", static; NULL: none */
+    struct http_part *parts; /* owned, and so are their paths; in the order of `at` */
+    size_t part_count;
     uint64_t range_from; /* above 0: "Range: bytes=N-" */
     bool only_once; /* never sent again by libcurl on another connection: for what costs money */
     bool allow_private; /* may connect to loopback, link-local and private addresses */

@@ -44,8 +44,8 @@ static const char *const texts[STATEMENTS] = {
     [UPDATE_INDEXED] =
         "UPDATE jobs SET (" SQL_JOB_INDEXED ") = (" SQL_JOB_INDEXED_VALUES ") WHERE number = ?",
     [DELETE_FILES] = "DELETE FROM files WHERE job = ?",
-    [INSERT_FILE] = "INSERT INTO files (job, position, path, bytes, sha256, mime_type)"
-                    " VALUES (?, ?, ?, ?, ?, ?)",
+    [INSERT_FILE] = "INSERT INTO files (job, position, path, bytes, sha256, mime_type,"
+                    " removed_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
     /* What ended an attempt stays, whatever becomes of the job later, until the attempt goes on. */
     [PUT_ATTEMPT] =
         "INSERT INTO attempts (job, number, provider, operation, started_at, ended_at, outcome,"
@@ -120,6 +120,7 @@ static int write_files(struct store_changes *changes, const struct row *row, con
         sql_bind_int(&c, (int64_t)file->bytes);
         sql_bind_text(&c, file->sha256);
         sql_bind_text(&c, file->mime_type);
+        sql_bind_int(&c, file->removed_at);
         status = sql_run(&c);
     }
     return status;

@@ -39,7 +39,8 @@ static const char *const texts[STATEMENTS] = {
     [BY_PREFIX] = SQL_SELECT_JOB "WHERE id >= ?1 AND id < ?1 || '~' AND ?2 < 0 ORDER BY id LIMIT 2",
     [BY_PREFIX_OF_OWNER] =
         SQL_SELECT_JOB "WHERE owner = ?2 AND id >= ?1 AND id < ?1 || '~' ORDER BY id LIMIT 2",
-    [FILES] = "SELECT path, bytes, sha256, mime_type FROM files WHERE job = ? ORDER BY position",
+    [FILES] = "SELECT path, bytes, sha256, mime_type, removed_at FROM files WHERE job = ?"
+              " ORDER BY position",
     [ATTEMPTS] = "SELECT attempts.number, attempts.provider, attempts.operation, started_at,"
                  " attempts.ended_at, outcome, message"
                  " FROM attempts JOIN jobs ON jobs.number = attempts.job"
@@ -95,6 +96,7 @@ static int load_files(struct store_reader *reader, int64_t number, struct job *j
             .path = sql_text(c.statement, 0),
             .bytes = (uint64_t)sqlite3_column_int64(c.statement, 1),
             .mime_type = sql_text(c.statement, 3),
+            .removed_at = sqlite3_column_int64(c.statement, 4),
         };
         const char *sha256 = (const char *)sqlite3_column_text(c.statement, 2);
         strncpy(file->sha256, sha256 ? sha256 : "", sizeof(file->sha256) - 1);

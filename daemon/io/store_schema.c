@@ -108,6 +108,51 @@ static const char *const steps[] = {
 
     "CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "INSERT INTO counters VALUES ('event', 0);",
+
+    /* Money is in micro-dollars. What was charged stays when its job is forgotten. An input's name
+     * is a blob's, or the path of another job's result. */
+    "ALTER TABLE jobs ADD COLUMN estimate INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE jobs ADD COLUMN charged INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE jobs ADD COLUMN attempt_charge INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE jobs ADD COLUMN charged_at INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE jobs ADD COLUMN presumed INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE files ADD COLUMN removed_at INTEGER NOT NULL DEFAULT 0;"
+
+    "CREATE TABLE charges ("
+    "  job TEXT NOT NULL,"
+    "  attempt INTEGER NOT NULL,"
+    "  at INTEGER NOT NULL,"
+    "  owner INTEGER NOT NULL,"
+    "  provider TEXT,"
+    "  model TEXT,"
+    "  labels TEXT NOT NULL,"
+    "  amount INTEGER NOT NULL,"
+    "  presumed INTEGER NOT NULL,"
+    "  PRIMARY KEY (job, attempt)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX charges_at ON charges (at);"
+
+    "CREATE TABLE blobs ("
+    "  number INTEGER PRIMARY KEY,"
+    "  name TEXT NOT NULL UNIQUE,"
+    "  bytes INTEGER NOT NULL,"
+    "  mime_type TEXT NOT NULL,"
+    "  used_at INTEGER NOT NULL"
+    ") STRICT;"
+    "CREATE INDEX blobs_used ON blobs (used_at);"
+
+    "CREATE TABLE blob_owners ("
+    "  blob INTEGER NOT NULL REFERENCES blobs ON DELETE CASCADE,"
+    "  owner INTEGER NOT NULL,"
+    "  PRIMARY KEY (blob, owner)"
+    ") STRICT, WITHOUT ROWID;"
+
+    "CREATE TABLE inputs ("
+    "  name TEXT NOT NULL,"
+    "  job INTEGER NOT NULL REFERENCES jobs ON DELETE CASCADE,"
+    "  PRIMARY KEY (name, job)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX inputs_job ON inputs (job);",
 };
 
 #define VERSION (int)(sizeof(steps) / sizeof(steps[0]))

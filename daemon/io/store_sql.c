@@ -151,6 +151,11 @@ void sql_bind_job(struct sql_call *call, const struct job *job, const char *uris
     sql_bind_int(call, job->noticed_at);
     sql_bind_int(call, job->ended_at);
     sql_bind_int(call, job->backoffs);
+    sql_bind_int(call, job->estimate);
+    sql_bind_int(call, job->charged);
+    sql_bind_int(call, job->attempt_charge);
+    sql_bind_int(call, job->charged_at);
+    sql_bind_int(call, job->presumed);
 }
 
 void sql_bind_job_indexed(struct sql_call *call, const struct job *job)
@@ -253,6 +258,11 @@ static int load_columns(struct cursor *cursor, struct job *job)
     job->noticed_at = next_int(cursor);
     job->ended_at = next_int(cursor);
     job->backoffs = (int)next_int(cursor);
+    job->estimate = next_int(cursor);
+    job->charged = next_int(cursor);
+    job->attempt_charge = next_int(cursor);
+    job->charged_at = next_int(cursor);
+    job->presumed = next_int(cursor) != 0;
     return 0;
 }
 

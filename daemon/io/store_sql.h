@@ -43,8 +43,9 @@ char *sql_text(sqlite3_stmt *statement, int column);
     "state, provider, attempt, attempts_counted, attempts_allowed, polls, uris, "               \
     "inline_result, error_code, error_message, error_retryable, error_provider, updated_at, "   \
     "deadline_at, not_before, unreachable_at, submitted_at, running_at, noticed_at, ended_at, " \
-    "backoffs"
-#define SQL_JOB_VALUES "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+    "backoffs, estimate, charged, attempt_charge, charged_at, presumed"
+#define SQL_JOB_VALUES \
+    "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
 
 /* Those that an index has: written only when they change, as SQLite rewrites an index's entry for
  * every column that is named, whether its value is another or not. */

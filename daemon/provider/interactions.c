@@ -21,8 +21,10 @@ static int refuse(const char *field, struct error *error)
                      "%s has no place in the interactions API; leave it out", field);
 }
 
-static int interactions_check(const struct request *request, struct error *error)
+static int interactions_check(const struct provider *provider, const struct request *request,
+                              struct error *error)
 {
+    (void)provider;
     if (request->sample_count > 1)
         return error_set(error, ERROR_INVALID_ARGUMENT, "sample_count",
                          "sample_count must be 1 in the interactions API, not %d; send several "
@@ -307,8 +309,10 @@ static void classify(struct outcome *outcome, struct json_value root)
     free(status);
 }
 
-static void interactions_submitted(const struct wire_reply *reply, struct outcome *ret)
+static void interactions_submitted(const struct provider *provider, const struct wire_reply *reply,
+                                   struct outcome *ret)
 {
+    (void)provider;
     if (!wire_accepted(reply)) {
         provider_submission_error(reply, ret);
         return;
@@ -330,8 +334,10 @@ static void interactions_submitted(const struct wire_reply *reply, struct outcom
     json_free(doc);
 }
 
-static void interactions_polled(const struct wire_reply *reply, struct outcome *ret)
+static void interactions_polled(const struct provider *provider, const struct wire_reply *reply,
+                                struct outcome *ret)
 {
+    (void)provider;
     if (!wire_accepted(reply)) {
         outcome_poll_error(ret, reply);
         return;

@@ -15,8 +15,10 @@
 #include "proto/mem.h"
 
 /* Every field has its place; which of them a model takes, the provider says. */
-static int predict_check(const struct request *request, struct error *error)
+static int predict_check(const struct provider *provider, const struct request *request,
+                         struct error *error)
 {
+    (void)provider;
     (void)request;
     (void)error;
     return 0;
@@ -261,8 +263,10 @@ static void classify(struct outcome *outcome, struct json_value root,
     }
 }
 
-static void predict_submitted(const struct wire_reply *reply, struct outcome *ret)
+static void predict_submitted(const struct provider *provider, const struct wire_reply *reply,
+                              struct outcome *ret)
 {
+    (void)provider;
     if (!wire_accepted(reply)) {
         provider_submission_error(reply, ret);
         return;
@@ -293,8 +297,10 @@ static bool is_operation(struct json_value root)
            json_type(json_get(root, "metadata")) == JSON_OBJECT;
 }
 
-static void predict_polled(const struct wire_reply *reply, struct outcome *ret)
+static void predict_polled(const struct provider *provider, const struct wire_reply *reply,
+                           struct outcome *ret)
 {
+    (void)provider;
     if (!wire_accepted(reply)) {
         outcome_poll_error(ret, reply);
         return;

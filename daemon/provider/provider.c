@@ -39,7 +39,7 @@ bool provider_takes(const struct provider *provider, const char *model)
 
 void wire_request_init(struct wire_request *request)
 {
-    request->post = false;
+    *request = (struct wire_request){0};
     buf_init(&request->url, URL_MAX);
     buf_init(&request->body, BODY_MAX);
 }
@@ -48,6 +48,8 @@ void wire_request_free(struct wire_request *request)
 {
     buf_free(&request->url);
     buf_free(&request->body);
+    free(request->content_type);
+    request->content_type = NULL;
 }
 
 void wire_begin(struct wire_request *request, const struct provider *provider, bool post)
@@ -153,7 +155,8 @@ char *one_line(const char *text, size_t length, size_t max)
 
 void outcome_init(struct outcome *outcome)
 {
-    *outcome = (struct outcome){.kind = OUTCOME_UNREADABLE, .retry_after_ms = -1};
+    *outcome =
+        (struct outcome){.kind = OUTCOME_UNREADABLE, .retry_after_ms = -1, .usage = {-1, -1, -1}};
 }
 
 void outcome_free(struct outcome *outcome)
@@ -166,6 +169,7 @@ void outcome_free(struct outcome *outcome)
     free(outcome->operation);
     free(outcome->code);
     free(outcome->message);
+    free(outcome->quota_id);
     outcome_init(outcome);
 }
 

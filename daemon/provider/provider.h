@@ -20,12 +20,28 @@ struct provider {
     const char *base_url;    /* no path of a version, no slash at the end */
     const char *api_version; /* "v1beta" */
     char *const *models;     /* globs (fnmatch(3)), NULL-terminated */
+    const char *project;     /* Google Cloud's, for vertex and for interactions there; NULL: none */
+    const char *location;
+    const char *storage_uri; /* "gs://…": where vertex puts results; NULL: into its answer */
+    const char *storage_url; /* of Cloud Storage, trusted with the credential; NULL: not used */
+    bool seed_body;          /* predict: the route and the body of the project's first contract */
 };
+
+/* A file that goes into a body: as base64 inside a JSON string, or as it is. */
+struct wire_part {
+    size_t at;                 /* where in `body` its bytes go; parts are in that order */
+    const struct input *input; /* the request's; input_has_bytes() */
+    bool base64;
+};
+#define WIRE_PARTS_MAX 16
 
 struct wire_request {
     bool post;
     struct buf url;
-    struct buf body; /* JSON; empty for GET */
+    struct buf body;    /* empty for GET */
+    char *content_type; /* NULL: application/json */
+    struct wire_part parts[WIRE_PARTS_MAX];
+    size_t part_count;
 };
 void wire_request_init(struct wire_request *request);
 void wire_request_free(struct wire_request *request);
@@ -58,6 +74,13 @@ struct outcome_result {
     char *mime_type;  /* NULL: not said */
 };
 
+/* What the provider says that an operation used; -1: it doesn't say. */
+struct outcome_usage {
+    int64_t input_tokens;
+    int64_t video_tokens; /* of the output */
+    int64_t other_tokens; /* of the output: text and thoughts */
+};
+
 struct outcome {
     enum outcome_kind kind;
     char *operation;
@@ -69,6 +92,9 @@ struct outcome {
     bool gate;              /* turned away at a gate (429, 503): no attempt of the job's was used,
                                and the provider wants everybody to wait */
     int64_t retry_after_ms; /* RetryInfo or Retry-After; -1: not said */
+    int status;             /* HTTP's of an answer that was an error; 0: it was none */
+    char *quota_id;         /* QuotaFailure's first; NULL: none */
+    struct outcome_usage usage;
 };
 void outcome_init(struct outcome *outcome);
 void outcome_free(struct outcome *outcome);
@@ -80,15 +106,18 @@ struct dialect {
     const char *secret_name; /* the header for the credential */
 
     /* Refuses, with `field`, what the wire format has no room for. Checks no value that the
-     * provider judges better itself. 0 or -1. */
-    int (*check)(const struct request *request, struct error *error);
+     * provider judges better itself. The request's inputs are resolved. 0 or -1. */
+    int (*check)(const struct provider *provider, const struct request *request,
+                 struct error *error);
 
     void (*submit)(const struct provider *provider, const struct request *request,
                    struct wire_request *ret);
-    void (*submitted)(const struct wire_reply *reply, struct outcome *ret);
+    void (*submitted)(const struct provider *provider, const struct wire_reply *reply,
+                      struct outcome *ret);
 
     void (*poll)(const struct provider *provider, const char *operation, struct wire_request *ret);
-    void (*polled)(const struct wire_reply *reply, struct outcome *ret);
+    void (*polled)(const struct provider *provider, const struct wire_reply *reply,
+                   struct outcome *ret);
 
     /* Tells the provider to stop. NULL: it can't be told. */
     void (*cancel)(const struct provider *provider, const char *operation,
@@ -101,6 +130,9 @@ struct dialect {
      * answer means. NULL: always ready. */
     bool (*file)(const struct provider *provider, const char *uri, struct wire_request *ret);
     enum file_state (*filed)(const struct wire_reply *reply);
+
+    /* The address that a result's uri is loaded from. NULL: the uri itself. */
+    void (*download)(const struct provider *provider, const char *uri, struct wire_request *ret);
 };
 
 /* All dialects; NULL-terminated. */

@@ -82,12 +82,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                .retry_after_ms = -1};
     struct outcome outcome;
     outcome_init(&outcome);
-    dialect_interactions.submitted(&reply, &outcome);
+    dialect_interactions.submitted(&provider, &reply, &outcome);
     check(&outcome, true);
     if (outcome.operation)
         check_poll(outcome.operation);
     outcome_free(&outcome);
-    dialect_interactions.polled(&reply, &outcome);
+    dialect_interactions.polled(&provider, &reply, &outcome);
     check(&outcome, false);
     outcome_free(&outcome);
     enum file_state state = dialect_interactions.filed(&reply);

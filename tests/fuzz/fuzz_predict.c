@@ -86,12 +86,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                .retry_after_ms = -1};
     struct outcome outcome;
     outcome_init(&outcome);
-    dialect_predict.submitted(&reply, &outcome);
+    dialect_predict.submitted(&provider, &reply, &outcome);
     check(&outcome, true);
     if (outcome.operation)
         check_poll(outcome.operation);
     outcome_free(&outcome);
-    dialect_predict.polled(&reply, &outcome);
+    dialect_predict.polled(&provider, &reply, &outcome);
     check(&outcome, false);
     outcome_free(&outcome);
     return 0;

@@ -97,7 +97,7 @@ static void test_the_longest_prompts_fit(void **state)
 static void assert_refused(struct request request, const char *field)
 {
     struct error error = {0};
-    assert_int_equal(dialect()->check(&request, &error), -1);
+    assert_int_equal(dialect()->check(&provider, &request, &error), -1);
     assert_int_equal(error.code, ERROR_INVALID_ARGUMENT);
     assert_string_equal(error.field, field);
 }
@@ -109,7 +109,7 @@ static void test_what_has_no_field_is_refused(void **state)
     struct request request = request_of("x");
     request.sample_count = 1;
     request.negative_prompt = request.prompt;
-    assert_int_equal(dialect()->check(&request, &error), 0);
+    assert_int_equal(dialect()->check(&provider, &request, &error), 0);
 
     request = request_of("x");
     request.sample_count = 2;
@@ -154,7 +154,8 @@ struct row {
     bool retryable;
 };
 
-typedef void read_fn(const struct wire_reply *reply, struct outcome *ret);
+typedef void read_fn(const struct provider *provider, const struct wire_reply *reply,
+                     struct outcome *ret);
 
 static bool same(const char *a, const char *b)
 {
@@ -167,7 +168,7 @@ static void check_row(read_fn *read, int status, const struct row *row, const ch
         .status = status, .body = row->body, .length = strlen(row->body), .retry_after_ms = -1};
     struct outcome outcome;
     outcome_init(&outcome);
-    read(&reply, &outcome);
+    read(&provider, &reply, &outcome);
     assert_true(outcome.result_count <= 1);
     const struct outcome_result *first = outcome.result_count ? outcome.results : NULL;
     if (outcome.kind != row->kind || !same(outcome.code, row->code) ||
@@ -380,7 +381,7 @@ static void test_a_busy_provider_closes_the_gate_by_polls_too(void **state)
     struct wire_reply reply = {.status = 429, .body = "", .retry_after_ms = 3000};
     struct outcome outcome;
     outcome_init(&outcome);
-    dialect()->polled(&reply, &outcome);
+    dialect()->polled(&provider, &reply, &outcome);
     assert_true(outcome.gate);
     assert_int_equal(outcome.retry_after_ms, 3000);
     outcome_free(&outcome);
@@ -400,7 +401,7 @@ static void test_results_are_capped_and_not_doubled(void **state)
     struct wire_reply reply = {.status = 200, .body = body.data, .length = body.length};
     struct outcome outcome;
     outcome_init(&outcome);
-    dialect()->polled(&reply, &outcome);
+    dialect()->polled(&provider, &reply, &outcome);
     assert_int_equal(outcome.kind, OUTCOME_RESULT);
     assert_int_equal(outcome.result_count, 16);
     assert_string_equal(outcome.results[0].uri, URI);
@@ -485,7 +486,7 @@ static void test_every_truncation_is_unreadable(void **state)
         struct wire_reply reply = {.status = 200, .body = cut, .length = length};
         struct outcome outcome;
         outcome_init(&outcome);
-        dialect()->submitted(&reply, &outcome);
+        dialect()->submitted(&provider, &reply, &outcome);
         assert_int_equal(outcome.kind, OUTCOME_UNREADABLE);
         assert_int_equal(outcome.result_count, 0);
         outcome_free(&outcome);

@@ -190,8 +190,8 @@ static struct job *full_job(void)
     job->files = mem_alloc(2 * sizeof(*job->files));
     job->file_count = 2;
     job->files[0] = (struct job_file){mem_strdup("/v/1.mp4"), UINT64_C(1) << 40, "ab12",
-                                      mem_strdup("video/mp4")};
-    job->files[1] = (struct job_file){mem_strdup("/v/2.mp4"), 0, "cd34", NULL};
+                                      mem_strdup("video/mp4"), 0};
+    job->files[1] = (struct job_file){mem_strdup("/v/2.mp4"), 0, "cd34", NULL, 0};
     job_set_error(job, &error);
     job->submitted_at = T0 + 1;
     job->running_at = T0 + 2;
@@ -284,7 +284,7 @@ static void test_a_copy_is_equal_and_its_own(void **state)
     char *before = dump(job), *same = dump(copy);
     assert_string_equal(same, before);
     assert_ptr_equal(copy->request, job->request);
-    assert_int_equal(job->request->references, 2);
+    assert_int_equal(job->request->holders, 2);
 
     /* Whatever happens to the original, the copy's strings are not touched or freed. */
     struct job_event retry = {.type = JOB_RETRY, .now = T0 + 9};
@@ -296,7 +296,7 @@ static void test_a_copy_is_equal_and_its_own(void **state)
     job->state = JOB_QUEUED;
     assert_int_equal(job_step(job, &submit, &policy, NULL), 0);
     job_free(job);
-    assert_int_equal(copy->request->references, 1);
+    assert_int_equal(copy->request->holders, 1);
     char *after = dump(copy);
     assert_string_equal(after, before);
     free(before);

@@ -31,7 +31,7 @@ static void test_from_acceptance_to_done(void **state)
 {
     (void)state;
     char *uris[] = {"https://h/v"};
-    const struct job_file file = {"/v/x.mp4", 12, "ab", "video/mp4"};
+    const struct job_file file = {"/v/x.mp4", 12, "ab", "video/mp4", 0};
     struct job *job = new_job("{\"prompt\":\"p\"}");
     STEP(job, SUBMIT, .provider = "veo", .now = T0 + 10);
     assert_string_equal(job->provider, "veo");

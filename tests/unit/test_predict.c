@@ -36,7 +36,7 @@ static void assert_submit(const struct request *request, const char *url, const 
     struct wire_request wire;
     wire_request_init(&wire);
     struct error error;
-    assert_int_equal(dialect()->check(request, &error), 0);
+    assert_int_equal(dialect()->check(&provider, request, &error), 0);
     dialect()->submit(&provider, request, &wire);
     assert_true(wire.post);
     assert_string_equal(buf_text(&wire.url), url);
@@ -139,7 +139,8 @@ struct row {
     bool retryable;
 };
 
-typedef void read_fn(const struct wire_reply *reply, struct outcome *ret);
+typedef void read_fn(const struct provider *provider, const struct wire_reply *reply,
+                     struct outcome *ret);
 
 static bool same(const char *a, const char *b)
 {
@@ -152,7 +153,7 @@ static void check_row(read_fn *read, int status, const struct row *row, const ch
         .status = status, .body = row->body, .length = strlen(row->body), .retry_after_ms = -1};
     struct outcome outcome;
     outcome_init(&outcome);
-    read(&reply, &outcome);
+    read(&provider, &reply, &outcome);
     const struct outcome_result *first = outcome.result_count ? outcome.results : NULL;
     if (outcome.kind != row->kind || !same(outcome.code, row->code) ||
         (row->message && (!outcome.message || !strstr(outcome.message, row->message))) ||
@@ -260,7 +261,7 @@ static void test_several_samples(void **state)
     struct wire_reply reply = {.status = 200, .body = body, .length = sizeof(body) - 1};
     struct outcome outcome;
     outcome_init(&outcome);
-    dialect()->polled(&reply, &outcome);
+    dialect()->polled(&provider, &reply, &outcome);
     assert_int_equal(outcome.result_count, 2);
     assert_string_equal(outcome.results[0].uri, URI);
     assert_string_equal(outcome.results[1].uri, "http://h/2");
@@ -381,7 +382,7 @@ static void test_no_hint_about_models_for_a_lost_operation(void **state)
     struct wire_reply reply = {.status = 404, .body = body, .length = sizeof(body) - 1};
     struct outcome outcome;
     outcome_init(&outcome);
-    dialect()->polled(&reply, &outcome);
+    dialect()->polled(&provider, &reply, &outcome);
     assert_string_equal(outcome.message, NAME);
     outcome_free(&outcome);
 }
@@ -395,7 +396,7 @@ static void test_every_truncation_is_unreadable(void **state)
         struct wire_reply reply = {.status = 200, .body = cut, .length = length};
         struct outcome outcome;
         outcome_init(&outcome);
-        dialect()->polled(&reply, &outcome);
+        dialect()->polled(&provider, &reply, &outcome);
         assert_int_equal(outcome.kind, OUTCOME_UNREADABLE);
         assert_int_equal(outcome.result_count, 0);
         outcome_free(&outcome);

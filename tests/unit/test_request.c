@@ -188,7 +188,7 @@ static void test_what_is_absent_says_so(void **state)
     assert_int_equal(r->deadline_ms, defaults.deadline_ms);
     assert_int_equal(r->max_attempts, 0);
     assert_false(r->force);
-    assert_int_equal(r->references, 1);
+    assert_int_equal(r->holders, 1);
     assert_ptr_equal(request_ref(r), r);
     request_unref(r);
     assert_string_equal(r->prompt, "p");

@@ -73,7 +73,7 @@ static void test_newer_version_is_refused(void **state)
     const uint8_t seven[] = {0, 0, 0, 7}, one[] = {0, 0, 0, 1};
     fixture_close_store(f);
     write_file(f->dir, "jobs.db", 60, seven, 4);
-    assert_refused(f, "/jobs.db was written by a newer veod (schema 7, this one knows 1)");
+    assert_refused(f, "/jobs.db was written by a newer veod (schema 7, this one knows 2)");
     write_file(f->dir, "jobs.db", 60, one, 4);
     fixture_open_store(f);
 }
