@@ -28,6 +28,7 @@ struct veod {
     struct config config;
     struct engine_config engine_config;
     char *secrets[CONFIG_PROVIDERS_MAX];
+    char *blob_directory;
     struct store *store;
     struct http *http;
     struct engine *engine;
@@ -139,6 +140,7 @@ static int check_default_model(const struct veod *veod, struct error *error)
 static void fill_engine_config(struct veod *veod)
 {
     const struct config *config = &veod->config;
+    veod->blob_directory = mem_format("%s/blobs", config->state_directory);
     struct engine_provider *providers =
         mem_alloc(config->provider_count * sizeof(struct engine_provider));
     for (size_t i = 0; i < config->provider_count; i++) {
@@ -175,6 +177,7 @@ static void fill_engine_config(struct veod *veod)
         .stall_ms = config->stall_timeout,
         .answer_ms = config->answer_timeout,
         .output_directory = config->output_directory,
+        .blob_directory = veod->blob_directory,
     };
 }
 
@@ -388,6 +391,7 @@ static void free_all(struct veod *veod)
         engine_free(veod->engine);
     commands_free(veod->commands);
     free(veod->engine_config.providers);
+    free(veod->blob_directory);
     for (size_t i = 0; i < veod->config.provider_count; i++)
         credential_free(veod->secrets[i]);
     config_free(&veod->config);

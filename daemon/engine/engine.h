@@ -43,6 +43,7 @@ struct engine_config {
     int64_t stall_ms;
     int64_t answer_ms; /* for a submission or a poll, in total */
     const char *output_directory;
+    const char *blob_directory;
 };
 
 struct engine *engine_new(uv_loop_t *loop, const struct engine_config *config, struct http *http,

@@ -139,6 +139,13 @@ void task_come_to_rest(struct task *task);
 void task_stop_work(struct task *task, bool remove_parts);
 void task_count(struct task *task); /* in flight, and between pick and answer */
 
+/* money.c */
+
+/* False: the provider's budget has no room for the job today. */
+bool money_admits(const struct task *task, size_t provider);
+/* Holds a queued job that no provider's budget has room for. */
+void money_hold(struct task *task);
+
 /* describe.c: what an event changed, as a JSON object in fresh memory. */
 char *task_describe(const struct job *job);
 
