@@ -58,6 +58,16 @@ static void write_file(const char *dir, const char *name, long offset, const voi
     close(fd);
 }
 
+static void read_file(const char *dir, const char *name, long offset, void *ret, size_t length)
+{
+    char path[160];
+    path_in(dir, name, path);
+    int fd = open(path, O_RDONLY);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, ret, length, offset), length);
+    close(fd);
+}
+
 static void test_two_on_one_directory(void **state)
 {
     struct fixture *f = *state;
@@ -70,11 +80,14 @@ static void test_two_on_one_directory(void **state)
 static void test_newer_version_is_refused(void **state)
 {
     struct fixture *f = *state;
-    const uint8_t seven[] = {0, 0, 0, 7}, one[] = {0, 0, 0, 1};
+    const uint8_t newer[] = {0, 0, 0, 99};
+    uint8_t ours[4];
     fixture_close_store(f);
-    write_file(f->dir, "jobs.db", 60, seven, 4);
-    assert_refused(f, "/jobs.db was written by a newer veod (schema 7, this one knows 2)");
-    write_file(f->dir, "jobs.db", 60, one, 4);
+    read_file(f->dir, "jobs.db", 60, ours, 4);
+    write_file(f->dir, "jobs.db", 60, newer, 4);
+    assert_refused(f, "/jobs.db was written by a newer veod (schema 99, this one knows %d)",
+                   ours[3]);
+    write_file(f->dir, "jobs.db", 60, ours, 4);
     fixture_open_store(f);
 }
 
