@@ -130,7 +130,7 @@ def test_all_error_codes_are_described_and_no_others():
 
 
 def test_all_members_of_a_request_are_described_and_no_others():
-    source = (ROOT / "daemon" / "core" / "request.c").read_text()
+    source = (ROOT / "daemon" / "core" / "request_read.c").read_text()
     members = re.findall(r'^    \{"(\w+)", read_\w+\},$', source, re.MULTILINE)
     assert "prompt" in members and table("GENERATE") == members
 
