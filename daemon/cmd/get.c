@@ -6,6 +6,7 @@
 
 #include "daemon/cmd/call.h"
 #include "proto/mem.h"
+#include "proto/units.h"
 
 #define GET_CHUNK (128 * 1024)
 
@@ -135,6 +136,13 @@ static void open_file(struct call *call, struct job **jobs, size_t count)
     if (call_int(call, "file", 0, (int64_t)getting->job->file_count - 1, &index) < 0)
         return;
     getting->file = &getting->job->files[index];
+    if (getting->file->removed_at) {
+        char when[UNITS_TEXT];
+        units_format_time(getting->file->removed_at, when);
+        call_fail(call, ERROR_NOT_FOUND, "file",
+                  "the result was removed at %s, to keep to [output] max_age and max_bytes", when);
+        return;
+    }
     getting->end = (int64_t)getting->file->bytes;
     if (call_int(call, "offset", 0, getting->end, &offset) < 0)
         return;

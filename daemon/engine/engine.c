@@ -56,6 +56,7 @@ struct engine *engine_new(uv_loop_t *loop, const struct engine_config *config, s
         engine->provider_private[i] =
             http_names_private_host(config->providers[i].provider.base_url);
     engine_init_timer(engine);
+    fetch_init(engine);
     return engine;
 }
 
@@ -103,6 +104,7 @@ int engine_recover(struct engine *engine, struct error *error)
     if (count > 0)
         log_info("job", "going on with %zu jobs", count);
     submit_schedule(engine);
+    retain_start(engine);
     return 0;
 }
 
@@ -139,6 +141,8 @@ void engine_abandon(struct engine *engine)
         task_stop_work(tasks[i], false);
     free(tasks);
     uv_close((uv_handle_t *)&engine->timer, NULL);
+    if (engine->retain)
+        retain_stop(engine);
 }
 
 void engine_free(struct engine *engine)
@@ -155,6 +159,7 @@ void engine_free(struct engine *engine)
     submit_forget_tellings(engine);
     ask_forget_all(engine);
     heap_free(&engine->timers);
+    heap_free(&engine->fetch_queue);
     sched_free(engine->sched);
     learn_free(engine->learn);
     free(engine->provider_private);

@@ -44,6 +44,8 @@ struct engine_config {
     int64_t answer_ms; /* for a submission or a poll, in total */
     const char *output_directory;
     const char *blob_directory;
+    uint64_t output_bytes; /* the results' together; 0: no bound */
+    int64_t output_age_ms; /* of a result; 0: no bound */
 };
 
 struct engine *engine_new(uv_loop_t *loop, const struct engine_config *config, struct http *http,

@@ -91,7 +91,7 @@ static void explain_live(const struct engine *engine, const struct task *task, s
         explain_running(engine, task, ret);
         break;
     case JOB_FETCHING:
-        buf_add_text(ret, task->waits_for_fetch ? " The video waits for its turn to be downloaded."
+        buf_add_text(ret, task->fetch_turn.place ? " The video waits for its turn to be downloaded."
                                                 : " The video is being downloaded.");
         break;
     case JOB_HELD:

@@ -11,7 +11,8 @@
 
 #define HOPS_MAX    5
 #define STRIKES_MAX 3                       /* answers that say the result is gone or no video */
-#define GIVE_UP_MS  (48 * 60 * 60 * 1000LL) /* ai.google.dev, Veo: results are kept two days */
+#define KEPT_MS     (48 * 60 * 60 * 1000LL) /* ai.google.dev, Veo: results are kept two days */
+#define URGENT_PART 8                       /* a wait is at most that part of the time left */
 
 /*   ask ─ (not ready: rest) ─ open ─ load ─ (redirect: load) ─ finish ─ next file, or done
  *    └──────────── any of them, on trouble: rest, and again from ask ─────────────┘ */
@@ -54,14 +55,30 @@ char *fetch_name(const struct job *job, size_t index)
 
 /* ---- a place among those that may download at once ---- */
 
+/* The operation may have ended any time since it began. */
+int64_t fetch_vanishes_at(const struct job *job)
+{
+    return (job->running_at ? job->running_at : job->noticed_at) + KEPT_MS;
+}
+
+static bool vanishes_first(const struct heap_node *a, const struct heap_node *b)
+{
+    return fetch_vanishes_at(heap_entry((void *)(uintptr_t)a, const struct task, fetch_turn)->job) <
+           fetch_vanishes_at(heap_entry((void *)(uintptr_t)b, const struct task, fetch_turn)->job);
+}
+
+void fetch_init(struct engine *engine)
+{
+    heap_init(&engine->fetch_queue, vanishes_first);
+}
+
 static void let_next_in(struct engine *engine)
 {
-    while (engine->fetch_first && engine->fetching < engine->config.fetch_at_once) {
-        struct task *task = engine->fetch_first;
-        engine->fetch_first = task->next_fetch;
-        if (!engine->fetch_first)
-            engine->fetch_last = NULL;
-        task->waits_for_fetch = false;
+    struct heap_node *first;
+    while (engine->fetching < engine->config.fetch_at_once &&
+           (first = heap_first(&engine->fetch_queue))) {
+        struct task *task = heap_entry(first, struct task, fetch_turn);
+        heap_remove(&engine->fetch_queue, first);
         task->may_fetch = true;
         engine->fetching++;
         next_file(task);
@@ -71,17 +88,7 @@ static void let_next_in(struct engine *engine)
 static void leave(struct task *task)
 {
     struct engine *engine = task->engine;
-    if (task->waits_for_fetch) {
-        struct task **link = &engine->fetch_first, *last = NULL;
-        while (*link != task) {
-            last = *link;
-            link = &last->next_fetch;
-        }
-        *link = task->next_fetch;
-        if (engine->fetch_last == task)
-            engine->fetch_last = last;
-        task->waits_for_fetch = false;
-    }
+    heap_remove(&engine->fetch_queue, &task->fetch_turn);
     if (!task->may_fetch)
         return;
     task->may_fetch = false;
@@ -92,15 +99,8 @@ static void leave(struct task *task)
 
 static void enter(struct task *task)
 {
-    struct engine *engine = task->engine;
-    task->waits_for_fetch = true;
-    task->next_fetch = NULL;
-    if (engine->fetch_last)
-        engine->fetch_last->next_fetch = task;
-    else
-        engine->fetch_first = task;
-    engine->fetch_last = task;
-    let_next_in(engine);
+    heap_add(&task->engine->fetch_queue, &task->fetch_turn);
+    let_next_in(task->engine);
 }
 
 /* ---- trouble ---- */
@@ -135,7 +135,7 @@ static void rest(struct task *task, int64_t wait_ms)
 
 static bool is_too_late(const struct task *task)
 {
-    return task->job->noticed_at && engine_wall_ms() - task->job->noticed_at > GIVE_UP_MS;
+    return task->job->noticed_at && engine_wall_ms() - task->job->noticed_at > KEPT_MS;
 }
 
 static void try_later(struct task *task)
@@ -145,7 +145,10 @@ static void try_later(struct task *task)
         return;
     }
     log_debug("fetch", "%s: %s", task->job->id, task->trouble);
-    rest(task, engine_backoff(task->engine, task->failures++));
+    /* However long the back-off has become: it must not outlast the result. */
+    int64_t wait = engine_backoff(task->engine, task->failures++);
+    int64_t left = (fetch_vanishes_at(task->job) - engine_wall_ms()) / URGENT_PART;
+    rest(task, left > task->engine->config.poll.min_ms && left < wait ? left : wait);
 }
 
 /* The answer says that there is no video to be had; some answers lie, so ask a few times. */
@@ -523,7 +526,7 @@ void fetch_take_inline(struct task *task, struct sink **sinks, size_t count)
 
 void fetch_start(struct task *task)
 {
-    if (task->engine->stopping || task->may_fetch || task->waits_for_fetch)
+    if (task->engine->stopping || task->may_fetch || task->fetch_turn.place)
         return;
     if (!task->provider) {
         task_set_trouble(task, "its provider \"%s\" is no longer configured", task->job->provider);

@@ -6,6 +6,8 @@
 #include "daemon/io/sink.h"
 #include "proto/mem.h"
 
+#define URGENT_MS (24 * 60 * 60 * 1000LL)
+
 static int64_t elapsed_ms(const struct task *task)
 {
     int64_t elapsed = engine_wall_ms() - task->job->running_at;
@@ -206,6 +208,12 @@ static void on_done(struct http_transfer *transfer, const struct http_reply *rep
     outcome_free(&outcome);
 }
 
+/* Its result may vanish within the day: it goes before those that can wait. */
+static bool is_urgent(const struct task *task)
+{
+    return fetch_vanishes_at(task->job) - engine_wall_ms() < URGENT_MS;
+}
+
 void poll_start(struct task *task)
 {
     if (task->busy || task->engine->stopping || task->engine->over)
@@ -219,6 +227,7 @@ void poll_start(struct task *task)
     task->busy = true;
     task->transfer = (struct http_transfer){
         .lane = HTTP_CALLS,
+        .urgent = is_urgent(task),
         .prepare = prepare,
         .body = on_body,
         .done = on_done,

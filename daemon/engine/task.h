@@ -13,6 +13,7 @@ struct fetch;
 struct inbox;
 struct telling;
 struct asking;
+struct retain;
 
 /* An event that waits to be applied; all that it points to is its own. */
 struct change {
@@ -51,8 +52,7 @@ struct task {
     char *trouble;           /* what the last failing poll or download said; NULL: none */
     struct inbox *inbox;     /* a poll's answer on its way */
     struct fetch *fetch;
-    struct task *next_fetch; /* waits for its turn to download */
-    bool waits_for_fetch;
+    struct heap_node fetch_turn; /* waits for its turn to download */
     bool may_fetch; /* counts in engine->fetching */
 
     struct engine_observer *observers;
@@ -77,7 +77,8 @@ struct engine {
 
     unsigned submitting; /* from the pick to the end of the answer */
     unsigned fetching;
-    struct task *fetch_first, *fetch_last;
+    struct heap fetch_queue; /* those go first whose results vanish first */
+    struct retain *retain;
 
     struct task *stuck;
     bool store_failing;
@@ -185,7 +186,14 @@ bool inbox_is_empty(const struct inbox *inbox);
 /* The sink of a run, given away; NULL if there is none or it is damaged. */
 struct sink *inbox_claim(struct inbox *inbox, int index);
 
+/* retain.c */
+void retain_start(struct engine *engine);
+void retain_stop(struct engine *engine);
+
 /* fetch.c */
+void fetch_init(struct engine *engine);
+/* When the provider may delete the job's result (Unix time in ms). */
+int64_t fetch_vanishes_at(const struct job *job);
 void fetch_start(struct task *task);
 void fetch_drop(struct task *task, bool remove);
 void fetch_wake(struct task *task);

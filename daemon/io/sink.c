@@ -515,6 +515,31 @@ void sink_close(struct sink *sink, bool remove)
     go_on(sink);
 }
 
+static bool is_own(int folder, const char *base, uint64_t bytes, int64_t before)
+{
+    struct stat file;
+    return fstatat(folder, base, &file, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(file.st_mode) &&
+           (uint64_t)file.st_size == bytes &&
+           (int64_t)file.st_mtim.tv_sec * 1000 + file.st_mtim.tv_nsec / 1000000 < before;
+}
+
+int sink_remove_own(const char *root, const char *name, uint64_t bytes, int64_t before)
+{
+    const char *slash = strrchr(name, '/');
+    const char *base = slash ? slash + 1 : name;
+    int folder = open_folder(root, name, false);
+    if (folder < 0)
+        return folder;
+    int status = 0;
+    if (faccessat(folder, base, F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+        !is_own(folder, base, bytes, before))
+        status = -ESTALE;
+    else if (unlinkat(folder, base, 0) < 0)
+        status = -errno;
+    close(folder);
+    return status;
+}
+
 int sink_remove(const char *root, const char *name)
 {
     const char *slash = strrchr(name, '/');

@@ -66,4 +66,8 @@ void sink_close(struct sink *sink, bool remove);
  */
 int sink_remove(const char *root, const char *name);
 
+/* The same, but only if it has `bytes` and was last written before `before` (Unix time in ms): what
+ * somebody else has put there since is none of ours. -ESTALE if so. */
+int sink_remove_own(const char *root, const char *name, uint64_t bytes, int64_t before);
+
 #endif

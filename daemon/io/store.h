@@ -29,11 +29,23 @@ enum store_write_kind {
     STORE_INSERT, /* new jobs, all or none */
     STORE_UPDATE, /* a job's new content */
     STORE_FORGET, /* removes a job with its attempts, events and files' records */
+    STORE_REMOVE, /* notes that results are no longer there: `files` */
+};
+
+/* A result's file that is in place. */
+struct store_file {
+    char job[JOB_ID_SIZE];
+    int position;
+    char *path;
+    uint64_t bytes;
+    int64_t ended_at; /* its job */
 };
 
 /* A change. Owned by the caller and untouched by it until `done` was called. */
 struct store_write {
     enum store_write_kind kind;
+    const struct store_file *files; /* REMOVE: `count` of them. Borrowed until done */
+    int64_t at;                     /* REMOVE: when that was */
     struct job **jobs; /* INSERT: `count` of them; else one. Borrowed until done */
     size_t count;
     const char *detail; /* a JSON object with what changed, for the event; NULL: "{}". Borrowed */
@@ -100,6 +112,10 @@ enum store_read_kind {
     STORE_LIST,     /* `filter` → jobs, newest first */
     STORE_ATTEMPTS, /* `name`: a full id → attempts, oldest first */
     STORE_EVENTS,   /* events with a number above `from`, at most filter.limit, oldest first */
+    STORE_FILES,    /* results in place below the folder `name` ("/…/"), of jobs that ended before
+                       filter.until (0: any), that no job needs which isn't done: oldest first, at
+                       most filter.limit after the first `from`; and how many bytes all have that
+                       are in place there */
 };
 
 struct store_read {
@@ -118,6 +134,9 @@ struct store_read {
     size_t attempt_count;
     struct store_event *events;
     size_t event_count;
+    struct store_file *files;
+    size_t file_count;
+    uint64_t bytes;
 
     struct store_read *next; /* the store's */
 };

@@ -24,6 +24,7 @@ enum statement {
     PUT_ATTEMPT,
     INSERT_EVENT,
     FORGET_JOB,
+    REMOVE_FILE,
     STATEMENTS
 };
 
@@ -59,6 +60,8 @@ static const char *const texts[STATEMENTS] = {
         " message = CASE WHEN " STAYS " THEN attempts.message ELSE excluded.message END",
     [INSERT_EVENT] = "INSERT INTO events (number, job, state, at, detail) VALUES (?, ?, ?, ?, ?)",
     [FORGET_JOB] = "DELETE FROM jobs WHERE id = ?",
+    [REMOVE_FILE] = "UPDATE files SET removed_at = ? WHERE position = ?"
+                    " AND job = (SELECT number FROM jobs WHERE id = ?)",
 };
 
 struct store_changes {
@@ -305,7 +308,7 @@ static int insert_all(struct store_changes *changes, struct store_write *write)
     return status;
 }
 
-/* ---- STORE_UPDATE and STORE_FORGET ---- */
+/* ---- STORE_UPDATE, STORE_FORGET and STORE_REMOVE ---- */
 
 static bool same_text(const char *a, const char *b)
 {
@@ -371,6 +374,20 @@ static int forget(struct store_changes *changes, struct store_write *write)
     return status < 0 || sqlite3_changes(changes->db) > 0 ? status : -ENOENT;
 }
 
+/* A job that was forgotten meanwhile has no file to remember. */
+static int remove_files(struct store_changes *changes, const struct store_write *write)
+{
+    int status = 0;
+    for (size_t i = 0; i < write->count && status == 0; i++) {
+        struct sql_call c = call(changes, REMOVE_FILE);
+        sql_bind_int(&c, write->at);
+        sql_bind_int(&c, write->files[i].position);
+        sql_bind_text(&c, write->files[i].job);
+        status = sql_run(&c);
+    }
+    return status;
+}
+
 int store_change_perform(struct store_changes *changes, struct store_write *write)
 {
     switch (write->kind) {
@@ -380,6 +397,8 @@ int store_change_perform(struct store_changes *changes, struct store_write *writ
         return update(changes, write);
     case STORE_FORGET:
         return forget(changes, write);
+    case STORE_REMOVE:
+        return remove_files(changes, write);
     }
     return -EINVAL;
 }

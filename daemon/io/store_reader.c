@@ -22,6 +22,8 @@ enum statement {
     FILES,
     ATTEMPTS,
     EVENTS,
+    RESULTS,
+    RESULTS_BYTES,
     LIVE,
     NEXT_MODEL,
     DURATIONS,
@@ -49,6 +51,15 @@ static const char *const texts[STATEMENTS] = {
                " FROM events JOIN jobs ON jobs.number = events.job"
                " JOIN requests ON requests.job = events.job"
                " WHERE events.number > ? ORDER BY events.number LIMIT ?",
+    [RESULTS] = "SELECT id, files.position, path, bytes, ended_at"
+                " FROM files JOIN jobs ON jobs.number = files.job"
+                " WHERE removed_at = 0 AND (?1 = 0 OR ended_at < ?1)"
+                " AND substr(path, 1, length(?2)) = ?2"
+                " AND NOT EXISTS (SELECT 1 FROM inputs JOIN jobs AS users"
+                "   ON users.number = inputs.job WHERE inputs.name = path AND users.state <> ?3)"
+                " ORDER BY files.job, files.position LIMIT ?4 OFFSET ?5",
+    [RESULTS_BYTES] = "SELECT ifnull(sum(bytes), 0) FROM files"
+                      " WHERE removed_at = 0 AND substr(path, 1, length(?1)) = ?1",
     [LIVE] = SQL_SELECT_JOB "WHERE open = 1 ORDER BY id",
     [NEXT_MODEL] = "SELECT min(model) FROM jobs WHERE took IS NOT NULL AND model > ?",
     [DURATIONS] = "SELECT took FROM (SELECT took, took_at FROM jobs"
@@ -232,6 +243,43 @@ static int load_events(struct store_reader *reader, struct store_read *read)
     return status;
 }
 
+/* ---- results' files ---- */
+
+static int sum_files(struct store_reader *reader, struct store_read *read)
+{
+    struct sql_call c = call(reader, RESULTS_BYTES);
+    sql_bind_text(&c, read->name);
+    int status = sql_next(&c);
+    if (status > 0)
+        read->bytes = (uint64_t)sqlite3_column_int64(c.statement, 0);
+    sql_end(&c);
+    return status < 0 ? status : 0;
+}
+
+static int load_results(struct store_reader *reader, struct store_read *read)
+{
+    struct sql_call c = call(reader, RESULTS);
+    sql_bind_int(&c, read->filter.until);
+    sql_bind_text(&c, read->name);
+    sql_bind_int(&c, JOB_DONE);
+    sql_bind_int(&c, read->filter.limit ? (int64_t)read->filter.limit : LIMIT_LIST);
+    sql_bind_int(&c, read->from);
+    int status;
+    while ((status = sql_next(&c)) > 0) {
+        read->files = grow(read->files, read->file_count, sizeof(*read->files));
+        struct store_file *file = &read->files[read->file_count++];
+        *file = (struct store_file){
+            .position = sqlite3_column_int(c.statement, 1),
+            .path = sql_text(c.statement, 2),
+            .bytes = (uint64_t)sqlite3_column_int64(c.statement, 3),
+            .ended_at = sqlite3_column_int64(c.statement, 4),
+        };
+        const char *id = (const char *)sqlite3_column_text(c.statement, 0);
+        strncpy(file->job, id ? id : "", JOB_ID_LENGTH);
+    }
+    return status < 0 ? status : sum_files(reader, read);
+}
+
 static int perform(struct store_reader *reader, struct store_read *read)
 {
     switch (read->kind) {
@@ -243,6 +291,8 @@ static int perform(struct store_reader *reader, struct store_read *read)
         return load_attempts(reader, read);
     case STORE_EVENTS:
         return load_events(reader, read);
+    case STORE_FILES:
+        return load_results(reader, read);
     }
     return -EINVAL;
 }
@@ -255,6 +305,9 @@ static void clear_results(struct store_read *read)
     read->attempt_count = 0;
     read->events = NULL;
     read->event_count = 0;
+    read->files = NULL;
+    read->file_count = 0;
+    read->bytes = 0;
 }
 
 void store_reader_perform(struct store_reader *reader, struct store_read *read)
@@ -286,6 +339,9 @@ void store_read_free(struct store_read *read)
         free(read->events[i].detail);
         request_unref(read->events[i].request);
     }
+    for (size_t i = 0; i < read->file_count; i++)
+        free(read->files[i].path);
+    free(read->files);
     free(read->jobs);
     free(read->attempts);
     free(read->events);

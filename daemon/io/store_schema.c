@@ -117,6 +117,7 @@ static const char *const steps[] = {
     "ALTER TABLE jobs ADD COLUMN charged_at INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE jobs ADD COLUMN presumed INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE files ADD COLUMN removed_at INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX files_there ON files (job, position) WHERE removed_at = 0;"
 
     "CREATE TABLE charges ("
     "  job TEXT NOT NULL,"
