@@ -9,6 +9,7 @@ struct lane {
     struct heap ready;
     int64_t shut_until;
     int times_shut; /* in a row */
+    bool unready;
 };
 
 struct sched {
@@ -93,7 +94,7 @@ static struct sched_entry *best(const struct sched *sched, int64_t now)
     struct sched_entry *first = NULL;
     for (size_t i = 0; i < sched->lane_count; i++) {
         struct heap_node *node = heap_first(&sched->lanes[i].ready);
-        if (!node || sched->lanes[i].shut_until > now)
+        if (!node || sched->lanes[i].shut_until > now || sched->lanes[i].unready)
             continue;
         struct sched_entry *entry = heap_entry(node, struct sched_entry, node);
         if (!first || goes_first(entry, first))
@@ -136,7 +137,7 @@ int64_t sched_next(struct sched *sched, int64_t now)
         next = entry_of(node)->not_before;
     for (size_t i = 0; i < sched->lane_count; i++) {
         const struct lane *lane = &sched->lanes[i];
-        if (lane->ready.count && lane->shut_until < next)
+        if (lane->ready.count && !lane->unready && lane->shut_until < next)
             next = lane->shut_until;
     }
     return next;
@@ -163,6 +164,11 @@ void sched_opened(struct sched *sched, size_t lane)
 int64_t sched_shut_until(const struct sched *sched, size_t lane)
 {
     return sched->lanes[lane].shut_until;
+}
+
+void sched_set_ready(struct sched *sched, size_t provider, bool ready)
+{
+    sched->lanes[provider].unready = !ready;
 }
 
 size_t sched_waiting(const struct sched *sched)

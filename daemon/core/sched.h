@@ -47,6 +47,8 @@ void sched_shut(struct sched *sched, size_t lane, int64_t now, int64_t delay,
 /* It took a submission. */
 void sched_opened(struct sched *sched, size_t lane);
 int64_t sched_shut_until(const struct sched *sched, size_t lane);
+/* While a provider isn't ready (it has no token) nothing is picked for it. All are at first. */
+void sched_set_ready(struct sched *sched, size_t provider, bool ready);
 
 size_t sched_waiting(const struct sched *sched);
 unsigned sched_in_flight(const struct sched *sched);
