@@ -10,44 +10,73 @@
 struct forgetting {
     struct engine *engine;
     struct store_write write;
+    uv_work_t removing;
+    int *statuses; /* of the files' removal */
     struct job *job;
     bool files;
     engine_done_fn *done;
     void *arg;
 };
 
-static void remove_files(const struct forgetting *forgetting)
+static void remove_files(uv_work_t *work)
 {
+    struct forgetting *forgetting = work->data;
     const char *root = forgetting->engine->config.output_directory;
     size_t length = strlen(root);
     for (size_t i = 0; i < forgetting->job->file_count; i++) {
         const char *path = forgetting->job->files[i].path;
-        if (strncmp(path, root, length) != 0 || path[length] != '/')
-            continue; /* output_directory was another one then */
-        int status = sink_remove(root, path + length + 1);
-        if (status < 0 && status != -ENOENT)
-            log_warning("fetch", "%s: cannot remove %s: %s", forgetting->job->id, path,
-                        strerror(-status));
+        if (strncmp(path, root, length) == 0 && path[length] == '/')
+            forgetting->statuses[i] = sink_remove(root, path + length + 1);
+        /* else output_directory was another one then */
     }
+}
+
+static void finish(struct forgetting *forgetting)
+{
+    forgetting->done(forgetting->arg, forgetting->job, NULL);
+    free(forgetting->statuses);
+    job_free(forgetting->job);
+    free(forgetting);
+}
+
+static void on_removed(uv_work_t *work, int status)
+{
+    struct forgetting *forgetting = work->data;
+    (void)status;
+    for (size_t i = 0; i < forgetting->job->file_count; i++)
+        if (forgetting->statuses[i] < 0 && forgetting->statuses[i] != -ENOENT)
+            log_warning("fetch", "%s: cannot remove %s: %s", forgetting->job->id,
+                        forgetting->job->files[i].path, strerror(-forgetting->statuses[i]));
+    finish(forgetting);
+}
+
+static void refuse(struct forgetting *forgetting, int status)
+{
+    struct error error = engine_store_error(status);
+    forgetting->done(forgetting->arg, NULL, &error);
+    job_free(forgetting->job);
+    free(forgetting);
 }
 
 static void on_forgotten(struct store_write *write)
 {
     struct forgetting *forgetting = write->context;
+    struct engine *engine = forgetting->engine;
     if (write->status < 0) {
-        struct error error = engine_store_error(write->status);
-        forgetting->done(forgetting->arg, NULL, &error);
-    } else {
-        struct task *task = engine_task(forgetting->engine, forgetting->job->id);
-        if (task && !task->changes)
-            task_drop(task);
-        if (forgetting->files)
-            remove_files(forgetting);
-        forgetting->engine->stats.states[forgetting->job->state]--;
-        forgetting->done(forgetting->arg, forgetting->job, NULL);
+        refuse(forgetting, write->status);
+        return;
     }
-    job_free(forgetting->job);
-    free(forgetting);
+    struct task *task = engine_task(engine, forgetting->job->id);
+    if (task && !task->changes)
+        task_drop(task);
+    engine->stats.states[forgetting->job->state]--;
+    if (!forgetting->files || forgetting->job->file_count == 0) {
+        finish(forgetting);
+        return;
+    }
+    forgetting->statuses = mem_alloc(forgetting->job->file_count * sizeof(int));
+    forgetting->removing.data = forgetting;
+    uv_queue_work(engine->loop, &forgetting->removing, remove_files, on_removed);
 }
 
 void engine_forget(struct engine *engine, struct job *job, bool files, engine_done_fn *done,
