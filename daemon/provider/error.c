@@ -5,7 +5,8 @@
  * Interactions: {"error":{"code":"rate_limit_exceeded","message":"…"}}, no status, no details
  * (ai.google.dev/gemini-api/docs/api-errors, 2026-09). The OpenAI-compatible routes put an array
  * around it. LiteLLM: {"error":{"message":"…","type":"…","param":"…","code":"429"}}, and speaks so
- * itself when it could not reach Google. */
+ * itself when it could not reach Google; on its own routes it puts Google's answer as text into
+ * `message` (LiteLLM 1.106). */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +17,8 @@
 #include "proto/mem.h"
 #include "proto/units.h"
 
-#define WAIT_MAX_MS (INT64_C(24) * 3600 * 1000) /* the longest wait that a provider can ask for */
+#define QUOTA_ID_MAX 200
+#define WAIT_MAX_MS  (INT64_C(24) * 3600 * 1000) /* the longest wait that a provider can ask for */
 
 /* google/rpc/code.proto */
 static const char *const rpc_codes[] = {
@@ -52,6 +54,9 @@ static const struct {
     {NULL, "api key not valid", "look at the provider's credential"},
     {"authentication", NULL, "the API key is not valid; look at the provider's credential"},
     {"unauthenticated", NULL, "the credential is not valid; look at the provider's credential"},
+    {"no-db-connection", NULL,
+     "a LiteLLM without a database says so of a key that it doesn't know; look at the provider's "
+     "credential"},
     {"payment-required", NULL, "the prepaid credit is used up"},
     {"quota-per-day", NULL, "the daily quota begins anew at midnight, Pacific time"},
     {"quota-exceeded", NULL, "the daily quota begins anew at midnight, Pacific time"},
@@ -97,6 +102,12 @@ static void wait_at_least(struct outcome *outcome, int64_t ms)
         outcome->retry_after_ms = ms;
 }
 
+static void keep_quota_id(struct outcome *outcome, const char *id)
+{
+    if (*id && !outcome->quota_id)
+        outcome->quota_id = one_line(id, strlen(id), QUOTA_ID_MAX);
+}
+
 /* Takes what a detail says: google.rpc.RetryInfo a time ("51.2s"), QuotaFailure which quota it was
  * (…PerDay…, …PerMinute…), ErrorInfo a reason. Returns a code that says more than the status, or
  * `code`. */
@@ -113,6 +124,7 @@ static const char *read_detail(struct outcome *outcome, struct json_value detail
             code = "quota-per-day";
         else if (strstr(id, "PerMinute") && !code)
             code = "quota-per-minute";
+        keep_quota_id(outcome, id);
         free(id);
     }
     return code;
@@ -230,10 +242,44 @@ static bool is_proxy_error(struct json_value error)
     return proxy;
 }
 
+/* The answer that LiteLLM repeats in its own words: "… - {JSON}", then perhaps a paragraph of its
+ * own. `ret_text` (owned by the caller) must outlive the document. */
+static struct json *open_embedded(struct json_value error, char **ret_text)
+{
+    *ret_text = json_strdup(json_get(error, "message"), NULL);
+    char *from = *ret_text ? strchr(*ret_text, '{') : NULL;
+    if (!from)
+        return NULL;
+    char *own = strstr(from, "\n\nLiteLLM:");
+    if (own)
+        *own = '\0';
+    char *end = strrchr(from, '}');
+    return end ? json_parse(from, (size_t)(end - from) + 1, (struct json_limits){0}, NULL) : NULL;
+}
+
+/* True if Google's own error is inside; the status is then the one that Google gave. */
+static bool read_embedded(struct outcome *outcome, struct json_value error)
+{
+    char *text;
+    struct json *doc = open_embedded(error, &text);
+    struct json_value own = doc ? find_error(json_root(doc)) : (struct json_value){.token = -1};
+    bool found = doc && json_type(own) == JSON_OBJECT;
+    if (found) {
+        int64_t number = read_number(own);
+        if (number >= 400)
+            outcome->status = (int)number;
+        outcome_read_error(outcome, own, outcome->status);
+    }
+    json_free(doc);
+    free(text);
+    return found;
+}
+
 /* As provider_error; `ret_proxy` says that a proxy may have spoken. */
 static bool read_reply(const struct wire_reply *reply, struct outcome *ret, bool *ret_proxy)
 {
     *ret_proxy = true;
+    ret->status = reply->status;
     struct json *doc = wire_document(reply, NULL);
     if (!doc)
         return false;
@@ -241,8 +287,10 @@ static bool read_reply(const struct wire_reply *reply, struct outcome *ret, bool
     bool known = json_type(error) == JSON_OBJECT;
     if (known) {
         wait_at_least(ret, reply->retry_after_ms);
-        outcome_read_error(ret, error, reply->status);
-        *ret_proxy = is_proxy_error(error);
+        bool proxy = is_proxy_error(error), embedded = proxy && read_embedded(ret, error);
+        if (!embedded)
+            outcome_read_error(ret, error, reply->status);
+        *ret_proxy = proxy && !embedded;
     }
     json_free(doc);
     return known;
@@ -294,11 +342,12 @@ void provider_submission_error(const struct wire_reply *reply, struct outcome *r
                     "HTTP %d: the provider redirects submissions, which are never sent on to "
                     "another address; base_url should name that address",
                     reply->status);
+        ret->status = reply->status;
         return;
     }
     bool own_words = read_any_body(reply, ret);
-    ret->kind = submission_kind(reply->status, own_words);
-    ret->gate = is_gate(reply->status);
+    ret->kind = submission_kind(ret->status, own_words);
+    ret->gate = is_gate(ret->status);
     ret->retryable = ret->kind == OUTCOME_REFUSED;
 }
 
@@ -306,6 +355,6 @@ void outcome_poll_error(struct outcome *outcome, const struct wire_reply *reply)
 {
     read_any_body(reply, outcome);
     outcome->kind = OUTCOME_UNREADABLE;
-    outcome->gate = is_gate(reply->status);
+    outcome->gate = is_gate(outcome->status);
     outcome->retryable = true;
 }

@@ -92,7 +92,8 @@ struct outcome {
     bool gate;              /* turned away at a gate (429, 503): no attempt of the job's was used,
                                and the provider wants everybody to wait */
     int64_t retry_after_ms; /* RetryInfo or Retry-After; -1: not said */
-    int status;             /* HTTP's of an answer that was an error; 0: it was none */
+    int status;             /* HTTP's of an answer that was an error; 0: it was none. Where a proxy
+                               repeats the provider's answer, that answer's */
     char *quota_id;         /* QuotaFailure's first; NULL: none */
     struct outcome_usage usage;
 };

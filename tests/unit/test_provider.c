@@ -25,6 +25,12 @@ static struct wire_reply reply_of(int status, const char *body)
         .status = status, .body = body, .length = body ? strlen(body) : 0, .retry_after_ms = -1};
 }
 
+/* What LiteLLM makes of Google's answer, on its own routes (1.106). */
+#define LITELLM(inside)                                                                \
+    "{\"error\":{\"message\":\"litellm.InternalServerError: GeminiException - " inside \
+    "\\n\\nLiteLLM: model group 'veo' failed with the error above. No fallback was "   \
+    "attempted.\",\"type\":\"internal_server_error\",\"param\":null,\"code\":\"500\"}}"
+
 static void test_dialects_are_found_by_name(void **state)
 {
     (void)state;
@@ -260,6 +266,27 @@ static const struct {
      "{\"error\":{\"message\":\"m\",\"type\":\"invalid_request_error\",\"param\":null,\"code\":"
      "\"400\"}}",
      OUTCOME_REJECTED, "invalid-request-error", "m", false, -1},
+    {500,
+     LITELLM("{\\\"error\\\":{\\\"code\\\":503,\\\"message\\\":\\\"full\\\",\\\"status\\\":"
+             "\\\"UNAVAILABLE\\\"}}"),
+     OUTCOME_REFUSED, "unavailable", "full", true, -1},
+    {500,
+     LITELLM("{\\\"error\\\":{\\\"code\\\":500,\\\"message\\\":\\\"m\\\",\\\"status\\\":"
+             "\\\"INTERNAL\\\"}}"),
+     OUTCOME_REFUSED, "internal", "m", false, -1},
+    {429,
+     LITELLM("{\\\"error\\\":{\\\"code\\\":429,\\\"message\\\":\\\"m\\\",\\\"details\\\":[{"
+             "\\\"retryDelay\\\":\\\"22s\\\"}]}}"),
+     OUTCOME_REFUSED, "http-429", "m", true, 22000},
+    {500, LITELLM("Server disconnected"), OUTCOME_UNREADABLE, "internal-server-error",
+     "Server disconnected", false, -1},
+    {500, LITELLM("{'error': 1}"), OUTCOME_UNREADABLE, "internal-server-error", "{'error'", false,
+     -1},
+    {500, LITELLM("{}"), OUTCOME_UNREADABLE, "internal-server-error", "{}", false, -1},
+    {400,
+     "{\"error\":{\"message\":\"No connected db.\",\"type\":\"no_db_connection\",\"param\":null,"
+     "\"code\":\"400\"}}",
+     OUTCOME_REJECTED, "no-db-connection", "look at the provider's credential", false, -1},
     /* Wrong types, nothing said. */
     {400, "{\"error\":{\"code\":{},\"message\":[],\"status\":7}}", OUTCOME_REJECTED, "http-400",
      "HTTP 400", false, -1},
@@ -323,6 +350,30 @@ static void test_the_longer_of_two_waits_counts(void **state)
     provider_submission_error(&reply, &outcome);
     assert_int_equal(outcome.retry_after_ms, 7000);
     outcome_free(&outcome);
+}
+
+static void test_the_providers_own_status_and_quota_are_kept(void **state)
+{
+    (void)state;
+    static const char body[] =
+        LITELLM("{\\\"error\\\":{\\\"code\\\":503,\\\"details\\\":[{\\\"violations\\\":["
+                "{\\\"quotaId\\\":\\\"Q PerDay\\\"},{\\\"quotaId\\\":\\\"Other\\\"}]}]}}");
+    struct wire_reply reply = reply_of(500, body);
+    struct outcome outcome;
+    outcome_init(&outcome);
+    provider_submission_error(&reply, &outcome);
+    assert_int_equal(outcome.status, 503);
+    assert_string_equal(outcome.quota_id, "Q PerDay");
+    assert_string_equal(outcome.code, "quota-per-day");
+    outcome_free(&outcome);
+    static const int plain[] = {302, 400, 404, 429, 502};
+    for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
+        reply = reply_of(plain[i], "nothing");
+        provider_submission_error(&reply, &outcome);
+        assert_int_equal(outcome.status, plain[i]);
+        assert_null(outcome.quota_id);
+        outcome_free(&outcome);
+    }
 }
 
 static void test_long_words_leave_room_for_the_hint(void **state)
@@ -392,6 +443,7 @@ int main(void)
         cmocka_unit_test(test_a_message_is_one_clean_line),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_the_longer_of_two_waits_counts),
+        cmocka_unit_test(test_the_providers_own_status_and_quota_are_kept),
         cmocka_unit_test(test_long_words_leave_room_for_the_hint),
         cmocka_unit_test(test_an_excerpt_is_cut_between_characters),
         cmocka_unit_test(test_outcome_free_leaves_it_usable),
