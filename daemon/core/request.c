@@ -35,6 +35,11 @@ struct request *request_parse(struct json_value object, const struct request_def
                   "prompt is missing: expected the text that describes the video");
         goto refused;
     }
+    if (request->video_task && !request->video) {
+        error_set(error, ERROR_INVALID_ARGUMENT, "video_task",
+                  "video_task says what becomes of `video`, and there is none");
+        goto refused;
+    }
     if (!request->model)
         request->model = mem_strdup(defaults->model);
     if (!request->deadline_ms)
@@ -72,6 +77,7 @@ void request_unref(struct request *request)
     free(request->resolution);
     free(request->negative_prompt);
     free(request->person_generation);
+    free(request->video_task);
     for (size_t i = 0; i < request->label_count; i++) {
         free(request->labels[i].name);
         free(request->labels[i].value);
@@ -149,6 +155,7 @@ void request_write(const struct request *r, struct jsonw *w)
     write_input(w, "last_frame", r->last_frame);
     write_references(w, r);
     write_input(w, "video", r->video);
+    jsonw_member_string(w, "video_task", r->video_task);
     write_number(w, "priority", r->priority);
     write_labels(w, r);
     jsonw_member_string(w, "key", r->key);

@@ -37,6 +37,7 @@ struct request {
     struct input *image;     /* the first frame */
     struct input *last_frame;
     struct input *video; /* to be edited or extended */
+    char *video_task;    /* which of the two: "edit" or "extend"; NULL: not given */
     struct input **references;
     size_t reference_count;
 

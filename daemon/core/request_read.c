@@ -199,6 +199,14 @@ static int read_video(struct request *r, struct json_value v, const char *name, 
     return keep_input(&r->video, input_parse(v, name, r->is_stored, e), name, e);
 }
 
+static int read_video_task(struct request *r, struct json_value v, const char *name,
+                           struct error *e)
+{
+    if (!json_equals(v, "edit") && !json_equals(v, "extend"))
+        return wrong_type(v, name, "\"edit\" or \"extend\"", e);
+    return read_word(v, name, 16, &r->video_task, e);
+}
+
 static int read_reference_images(struct request *r, struct json_value v, const char *name,
                                  struct error *e)
 {
@@ -353,6 +361,7 @@ static const struct {
     {"last_frame_path", read_last_frame_path},
     {"reference_images", read_reference_images},
     {"video", read_video},
+    {"video_task", read_video_task},
     {"priority", read_priority},
     {"labels", read_labels},
     {"key", read_key},

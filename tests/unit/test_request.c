@@ -104,6 +104,9 @@ static void test_what_is_refused(void **state)
         {P "\"person_generation\":\"allow all\"}", "person_generation", "without spaces"},
         {P "\"generate_audio\":1}", "generate_audio", "true or false, not 1"},
         {P "\"enhance_prompt\":\"yes\"}", "enhance_prompt", "not \"yes\""},
+        {P "\"video_task\":\"extend\"}", "video_task", "there is none"},
+        {P "\"video\":\"x\",\"video_task\":\"upscale\"}", "video_task", "\"edit\" or \"extend\""},
+        {P "\"video\":\"x\",\"video_task\":true}", "video_task", "not true"},
         {P "\"priority\":101}", "priority", "from -100 to 100"},
         {P "\"priority\":-101}", "priority", "from -100 to 100"},
         {P "\"labels\":[\"a\"]}", "labels", "an object of strings, not [\"a\"]"},
@@ -125,6 +128,20 @@ static void test_what_is_refused(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_bad(bad[i].json, bad[i].field, bad[i].fragment);
+}
+
+static void test_the_task_of_a_video_is_kept(void **state)
+{
+    (void)state;
+    static const char stored[] = "{\"model\":\"m\",\"prompt\":\"p\",\"video\":{\"operation\":\"o\"}"
+                                 ",\"video_task\":\"edit\"}";
+    struct request *request = request_load(stored, strlen(stored));
+    assert_non_null(request);
+    assert_string_equal(request->video_task, "edit");
+    char *written = request_to_json(request);
+    assert_string_equal(written, stored);
+    free(written);
+    request_unref(request);
 }
 
 static void test_what_is_taken(void **state)
@@ -402,6 +419,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_refused),
         cmocka_unit_test(test_what_is_taken),
+        cmocka_unit_test(test_the_task_of_a_video_is_kept),
         cmocka_unit_test(test_what_is_absent_says_so),
         cmocka_unit_test(test_the_order_of_members_means_nothing),
         cmocka_unit_test(test_the_order_of_labels_means_nothing),
