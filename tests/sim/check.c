@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/sim/quota.h"
 #include "tests/sim/reply.h"
 #include "tests/sim/sim.h"
 
@@ -14,11 +15,11 @@ static bool is_json_type(const char *type)
 
 struct json *check_body(struct exchange *exchange)
 {
-    const char *type =
-        MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, "Content-Type");
-    if (exchange->body.failed) {
+    struct buf *text = &exchange->intake.text;
+    const char *type = exchange_header(exchange, "Content-Type");
+    if (exchange->intake.failed) {
         reply_error(exchange, 400, NULL, "Request payload size exceeds the limit: %zu bytes.",
-                    exchange->body.max);
+                    INTAKE_BYTES_MAX);
         return NULL;
     }
     if (!is_json_type(type)) {
@@ -27,8 +28,7 @@ struct json *check_body(struct exchange *exchange)
         return NULL;
     }
     struct error error = {0};
-    struct json *doc = json_parse(buf_text(&exchange->body), exchange->body.length,
-                                  (struct json_limits){0}, &error);
+    struct json *doc = json_parse(buf_text(text), text->length, (struct json_limits){0}, &error);
     if (!doc) {
         reply_error(exchange, 400, NULL, "Invalid JSON payload received. %s", error.message);
     } else if (json_type(json_root(doc)) != JSON_OBJECT) {
@@ -37,34 +37,6 @@ struct json *check_body(struct exchange *exchange)
         doc = NULL;
     }
     return doc;
-}
-
-static bool is_base64(char c)
-{
-    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' ||
-           c == '/';
-}
-
-bool check_base64(struct json_value value, size_t *ret_bytes)
-{
-    if (json_type(value) != JSON_STRING) {
-        return false;
-    }
-    size_t length;
-    const char *raw = json_raw(value, &length) + 1;
-    length -= 2;
-    size_t letters = 0;
-    while (letters < length && is_base64(raw[letters])) {
-        letters++;
-    }
-    size_t padding = length - letters;
-    for (size_t i = letters; i < length; i++) {
-        if (raw[i] != '=') {
-            return false;
-        }
-    }
-    *ret_bytes = letters * 3 / 4;
-    return letters > 0 && padding <= 2 && length % 4 == 0;
 }
 
 bool check_one_of(struct json_value value, const char *const *list, const char **ret)
@@ -94,19 +66,31 @@ struct file *check_file_uri(struct exchange *exchange, struct json_value uri)
     return file;
 }
 
-int check_directives(struct exchange *exchange, struct operation_plan *plan)
+bool check_storage_uri(struct json_value uri)
+{
+    char *text = json_strdup(uri, NULL);
+    bool good = text && strncmp(text, "gs://", 5) == 0 && text[5] && text[5] != '/';
+    free(text);
+    return good;
+}
+
+static bool read_directives(struct exchange *exchange, struct operation_plan *plan)
 {
     struct error error = {0};
-    struct sim *sim = exchange->sim;
     directives_init(&plan->directives);
     if (directives_parse(&plan->directives, plan->prompt, &error) < 0) {
-        reply_error(exchange, 400, NULL, "%s", error.message);
-        return -1;
+        return reply_error(exchange, 400, NULL, "%s", error.message);
     }
     if (exchange->rule && exchange->rule->directive) {
         const char *list = exchange->rule->directive;
         directives_parse_list(&plan->directives, list, strlen(list), NULL);
     }
+    return true;
+}
+
+static void complete(struct exchange *exchange, struct operation_plan *plan)
+{
+    struct sim *sim = exchange->sim;
     enum delivery delivery = plan->directives.delivery;
     if (delivery == DELIVERY_ASKED) {
         delivery = sim->options.delivery;
@@ -119,7 +103,18 @@ int check_directives(struct exchange *exchange, struct operation_plan *plan)
         plan->latency_ms = operations_random(&sim->operations, sim->options.latency_min_ms,
                                              sim->options.latency_max_ms);
     }
-    plan->body = buf_text(&exchange->body);
-    plan->body_length = exchange->body.length;
-    return 0;
+    plan->path = exchange->path;
+    plan->body = buf_text(&exchange->intake.text);
+    plan->body_length = exchange->intake.text.length;
+    plan->body_bytes = exchange->received;
+}
+
+bool check_admission(struct exchange *exchange, struct operation_plan *plan)
+{
+    if (rules_intercept(exchange, plan->prompt) || !read_directives(exchange, plan) ||
+        !quota_admit(exchange, plan->model)) {
+        return false;
+    }
+    complete(exchange, plan);
+    return true;
 }

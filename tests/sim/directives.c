@@ -23,6 +23,7 @@ const char directives_help[] =
     "  outputs           interactions: the older shape, outputs[] in place of steps[]\n"
     "  processing=2s     the file is PROCESSING that long; processing=fail: FAILED\n"
     "  gone              the file is no longer there\n"
+    "  completed         videos: says so even if it failed or was filtered; its content is JSON\n"
     "  again             this prompt was sent before on purpose: no duplicate\n";
 
 static int read_text(char *to, size_t size, const char *value)
@@ -86,7 +87,7 @@ static int set(struct directives *d, const char *name, const char *value)
         bool *flag;
     } flags[] = {
         {"again", &d->again},     {"foreign", &d->foreign},     {"gone", &d->gone},
-        {"encoded", &d->encoded}, {"outputs", &d->old_outputs},
+        {"encoded", &d->encoded}, {"outputs", &d->old_outputs}, {"completed", &d->completed},
     };
     for (size_t i = 0; i < sizeof(flags) / sizeof(*flags); i++) {
         if (strcmp(name, flags[i].name) == 0) {

@@ -28,6 +28,7 @@ struct directives {
     bool old_outputs;     /* interactions: outputs[] in place of steps[] */
     bool processing_fail; /* the file never becomes active */
     bool gone;            /* the file is no longer there */
+    bool completed;       /* videos: says so even if it failed or was filtered */
 };
 
 void directives_init(struct directives *directives);

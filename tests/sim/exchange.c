@@ -5,12 +5,12 @@
 #include <string.h>
 
 #include "proto/mem.h"
+#include "tests/sim/form.h"
 #include "tests/sim/reply.h"
 #include "tests/sim/routes.h"
 #include "tests/sim/sim.h"
 
-#define REQUEST_BYTES_MAX ((size_t)100 << 20)
-#define BLOCK_BYTES       65536
+#define BLOCK_BYTES 65536
 
 /* A connection; those that only ask the simulator about itself are not counted. */
 struct link {
@@ -194,21 +194,37 @@ static void count(struct exchange *exchange)
     }
 }
 
-static enum MHD_Result begin(const struct listener *listener, struct MHD_Connection *connection,
-                             const char *url, const char *method, void **request_closure)
+static void begin(struct exchange *exchange)
 {
+    exchange->begun = true;
+    if (strncmp(exchange->path, "/__", 3) != 0) {
+        count(exchange);
+    }
+    if (form_is_one(exchange_header(exchange, "Content-Type"))) {
+        exchange->form = form_open(exchange->connection);
+    }
+}
+
+static void take(struct exchange *exchange, const char *data, size_t length)
+{
+    exchange->received += length;
+    if (exchange->form) {
+        form_add(exchange->form, data, length);
+    } else {
+        intake_add(&exchange->intake, data, length);
+    }
+}
+
+void *exchange_on_uri(void *closure, const char *uri, struct MHD_Connection *connection)
+{
+    const struct listener *listener = closure;
     struct exchange *exchange = mem_alloc(sizeof(*exchange));
     exchange->sim = listener->sim;
     exchange->connection = connection;
     exchange->foreign = listener->foreign;
-    exchange->path = url;
-    exchange->method = method;
-    buf_init(&exchange->body, REQUEST_BYTES_MAX);
-    *request_closure = exchange;
-    if (strncmp(url, "/__", 3) != 0) {
-        count(exchange);
-    }
-    return routes_early(exchange) ? MHD_YES : MHD_NO;
+    exchange->path = mem_strndup(uri, strcspn(uri, "?"));
+    intake_init(&exchange->intake);
+    return exchange;
 }
 
 enum MHD_Result exchange_on_request(void *closure, struct MHD_Connection *connection,
@@ -216,15 +232,18 @@ enum MHD_Result exchange_on_request(void *closure, struct MHD_Connection *connec
                                     const char *upload_data, size_t *upload_data_size,
                                     void **request_closure)
 {
-    (void)version;
-    if (!*request_closure) {
-        return begin(closure, connection, url, method, request_closure);
-    }
     struct exchange *exchange = *request_closure;
-    exchange->path = url;
+    (void)closure;
+    (void)connection;
+    (void)url;
+    (void)version;
     exchange->method = method;
+    if (!exchange->begun) {
+        begin(exchange);
+        return routes_early(exchange) ? MHD_YES : MHD_NO;
+    }
     if (*upload_data_size > 0) {
-        buf_add(&exchange->body, upload_data, *upload_data_size);
+        take(exchange, upload_data, *upload_data_size);
         *upload_data_size = 0;
         return MHD_YES;
     }
@@ -248,7 +267,9 @@ void exchange_on_completed(void *closure, struct MHD_Connection *connection, voi
     timer_cancel(&exchange->sim->timers, &exchange->timer);
     rule_unref(exchange->rule);
     reply_reset(reply);
-    buf_free(&exchange->body);
+    form_close(exchange->form);
+    intake_free(&exchange->intake);
+    free(exchange->path);
     free(exchange);
     *request_closure = NULL;
 }
@@ -265,6 +286,16 @@ void exchange_on_connection(void *closure, struct MHD_Connection *connection, vo
     struct link *link = *socket_context;
     listener->sim->stats.connections_now -= link->counted;
     free(link);
+}
+
+const char *exchange_header(const struct exchange *exchange, const char *name)
+{
+    return MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, name);
+}
+
+const char *exchange_argument(const struct exchange *exchange, const char *name)
+{
+    return MHD_lookup_connection_value(exchange->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
 void exchange_wait_for(struct exchange *exchange, struct operation *operation)

@@ -6,13 +6,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "proto/buf.h"
+#include "tests/sim/intake.h"
 #include "tests/sim/operations.h"
 #include "tests/sim/stream.h"
 #include "tests/sim/timer.h"
 
-struct sim;
+struct form;
+struct route;
 struct rule;
+struct sim;
 
 enum event {
     EVENT_SUBMIT = 1,
@@ -21,6 +23,7 @@ enum event {
     EVENT_DOWNLOAD = 8,
     EVENT_CANCEL = 16,
     EVENT_OTHER = 32,
+    EVENT_TOKEN = 64,
 };
 
 enum exchange_state {
@@ -54,18 +57,22 @@ struct reply {
 struct exchange {
     struct sim *sim;
     struct MHD_Connection *connection;
-    const char *method; /* valid while microhttpd calls us, as is `path` */
-    const char *path;
-    bool foreign;                             /* came to the other origin */
-    void (*serve)(struct exchange *exchange); /* its route; NULL: none */
-    bool needs_key;
+    const char *method; /* valid while microhttpd calls us */
+    char *path;         /* as it was sent, percent-encoded */
+    bool begun;
+    bool foreign;              /* came to the other origin */
+    const struct route *route; /* NULL: none */
     enum exchange_state state;
     enum dialect dialect; /* the shape of its errors */
     enum event event;
-    char version[16]; /* from the path, as are these */
+    char version[16]; /* from the path, as are these; decoded */
     char model[128];
-    char id[256];
-    struct buf body;
+    char id[512];
+    char project[64]; /* "" but for Vertex */
+    char location[64];
+    uint64_t received; /* bytes of the body */
+    struct intake intake;
+    struct form *form;           /* the body, if it is a form; NULL: it isn't */
     struct operation *operation; /* that it waits for */
     struct rule *rule;           /* what is to go wrong; one reference */
     struct reply reply;
@@ -78,6 +85,7 @@ struct exchange {
 
 /* The handlers and callbacks that microhttpd is started with; their closure is a struct listener.
  */
+void *exchange_on_uri(void *closure, const char *uri, struct MHD_Connection *connection);
 enum MHD_Result exchange_on_request(void *closure, struct MHD_Connection *connection,
                                     const char *url, const char *method, const char *version,
                                     const char *upload_data, size_t *upload_data_size,
@@ -86,6 +94,10 @@ void exchange_on_completed(void *closure, struct MHD_Connection *connection, voi
                            enum MHD_RequestTerminationCode code);
 void exchange_on_connection(void *closure, struct MHD_Connection *connection, void **socket_context,
                             enum MHD_ConnectionNotificationCode code);
+
+/* A header, or an argument of the query; NULL if there is none. */
+const char *exchange_header(const struct exchange *exchange, const char *name);
+const char *exchange_argument(const struct exchange *exchange, const char *name);
 
 /* Keeps the request open until the operation ends. */
 void exchange_wait_for(struct exchange *exchange, struct operation *operation);

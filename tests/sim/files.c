@@ -12,21 +12,19 @@
     "{\"error\":{\"code\":302,\"message\":\"Unknown Error.\",\"status\":\"UNKNOWN\"}}\n"
 #define KEPT_MS ((int64_t)48 * 3600 * 1000)
 
-static const char *look_up(const struct exchange *exchange, const char *header)
-{
-    return MHD_lookup_connection_value(exchange->connection, MHD_HEADER_KIND, header);
-}
-
 /* What the client calls this server. */
-static char *base_of(const struct exchange *exchange)
+static char *own_base(const struct exchange *exchange)
 {
     const struct options *options = &exchange->sim->options;
-    const char *host = look_up(exchange, "Host");
-    if (options->public_base) {
-        return mem_strdup(options->public_base);
-    }
+    const char *host = exchange_header(exchange, "Host");
     return host ? mem_format("http://%s", host)
                 : mem_format("http://%s:%u", options->address, options->port);
+}
+
+static char *base_of(const struct exchange *exchange)
+{
+    const char *public = exchange->sim->options.public_base;
+    return public ? mem_strdup(public) : own_base(exchange);
 }
 
 static struct file *find(struct exchange *exchange)
@@ -125,9 +123,10 @@ static enum range read_range(const char *header, uint64_t length, uint64_t *ret_
 
 static const char *wanted_range(const struct exchange *exchange, const char *etag)
 {
-    const char *only_if = look_up(exchange, "If-Range");
+    const char *only_if = exchange_header(exchange, "If-Range");
     bool ignored = exchange->rule && exchange->rule->action == ACTION_NO_RANGE;
-    return ignored || (only_if && strcmp(only_if, etag) != 0) ? NULL : look_up(exchange, "Range");
+    return ignored || (only_if && strcmp(only_if, etag) != 0) ? NULL
+                                                              : exchange_header(exchange, "Range");
 }
 
 static void send_bytes(struct exchange *exchange, struct file *file)
@@ -181,8 +180,7 @@ void files_serve_get(struct exchange *exchange)
 
 void files_serve_link(struct exchange *exchange)
 {
-    const char *alt =
-        MHD_lookup_connection_value(exchange->connection, MHD_GET_ARGUMENT_KIND, "alt");
+    const char *alt = exchange_argument(exchange, "alt");
     if (!alt || strcmp(alt, "media") != 0) {
         reply_error(exchange, 400, NULL, "The parameter alt=media is missing.");
         return;
@@ -192,7 +190,7 @@ void files_serve_link(struct exchange *exchange)
     }
     const char *key =
         MHD_lookup_connection_value(exchange->connection, MHD_GET_ARGUMENT_KIND, "key");
-    char *base = base_of(exchange);
+    char *base = own_base(exchange);
     reply_text(&exchange->reply, 302, "application/json; charset=UTF-8", UNFOLLOWED);
     reply_header(&exchange->reply, "Location",
                  mem_format("%s/download/%s/files/%s:download?alt=media%s%s", base,
@@ -200,9 +198,8 @@ void files_serve_link(struct exchange *exchange)
     free(base);
 }
 
-void files_serve_download(struct exchange *exchange)
+void files_send(struct exchange *exchange, struct file *file)
 {
-    struct file *file = find(exchange);
     exchange->sim->stats.downloads++;
     if (file) {
         file->operation->downloads++;
@@ -218,6 +215,11 @@ void files_serve_download(struct exchange *exchange)
     send_bytes(exchange, file);
 }
 
+void files_serve_download(struct exchange *exchange)
+{
+    files_send(exchange, find(exchange));
+}
+
 char *file_uri(const struct exchange *exchange, const struct file *file)
 {
     const struct options *options = &exchange->sim->options;
@@ -225,8 +227,12 @@ char *file_uri(const struct exchange *exchange, const struct file *file)
         return mem_format("http://%s:%u/media/%s", options->address, options->foreign_port,
                           file->id);
     }
+    if (file->object) {
+        return mem_format("gs://%s", file->object);
+    }
     char *base = base_of(exchange);
-    char *uri = mem_format("%s/%s/files/%s:download?alt=media", base, exchange->version, file->id);
+    const char *version = *exchange->version ? exchange->version : "v1beta";
+    char *uri = mem_format("%s/%s/files/%s:download?alt=media", base, version, file->id);
     free(base);
     return uri;
 }

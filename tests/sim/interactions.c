@@ -204,7 +204,7 @@ static void answer_with(struct exchange *exchange, const struct operation *opera
 static void create(struct exchange *exchange, struct interaction_ask *ask)
 {
     struct sim *sim = exchange->sim;
-    if (rules_intercept(exchange, ask->plan.prompt) || check_directives(exchange, &ask->plan) < 0) {
+    if (!check_admission(exchange, &ask->plan)) {
         return;
     }
     struct operation *operation = operation_start(&sim->operations, &ask->plan);
@@ -220,7 +220,8 @@ static void create(struct exchange *exchange, struct interaction_ask *ask)
 static struct operation *find(struct exchange *exchange)
 {
     struct operation *operation = operation_find(&exchange->sim->operations, exchange->id);
-    if (operation && operation->stored && operation->dialect == DIALECT_INTERACTIONS) {
+    if (operation && operation->stored && operation->dialect == DIALECT_INTERACTIONS &&
+        operation->on_vertex == (*exchange->project != '\0')) {
         return operation;
     }
     reply_error(exchange, 404, "not_found", "Interaction %s was not found.", exchange->id);

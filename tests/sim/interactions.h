@@ -18,6 +18,7 @@ struct interaction_ask {
     struct operation_plan plan;
     struct buf prompt;
     char *model;
+    char *storage_uri;
     bool background;
     unsigned images;
     unsigned videos;
@@ -26,6 +27,13 @@ struct interaction_ask {
 /* Checks a submission as strictly as the real thing; false with the reply set. */
 bool interaction_check(struct exchange *exchange, struct json_value body,
                        struct interaction_ask *ask);
+bool interaction_check_input(struct exchange *exchange, struct json_value input,
+                             struct interaction_ask *ask);
+
+/* What the prompt's tags (<FIRST_FRAME> and the like) refer to must be there. The images' roles
+ * are set by them. */
+bool interaction_check_tags(struct exchange *exchange, struct interaction_ask *ask,
+                            bool has_previous);
 void interaction_ask_init(struct interaction_ask *ask);
 void interaction_ask_free(struct interaction_ask *ask);
 

@@ -47,10 +47,10 @@ static int listen_on(struct listener *listener, struct sim *sim, uint16_t *port)
     listener->sim = sim;
     listener->daemon = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, exchange_on_request, listener,
-        MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&address, MHD_OPTION_NOTIFY_COMPLETED,
-        exchange_on_completed, listener, MHD_OPTION_NOTIFY_CONNECTION, exchange_on_connection,
-        listener, MHD_OPTION_CONNECTION_LIMIT, connections_max(),
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
+        MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&address, MHD_OPTION_URI_LOG_CALLBACK,
+        exchange_on_uri, listener, MHD_OPTION_NOTIFY_COMPLETED, exchange_on_completed, listener,
+        MHD_OPTION_NOTIFY_CONNECTION, exchange_on_connection, listener, MHD_OPTION_CONNECTION_LIMIT,
+        connections_max(), MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_BYTES,
         MHD_OPTION_LISTEN_BACKLOG_SIZE, 4096u, MHD_OPTION_END);
     if (!listener->daemon) {
         fprintf(stderr, "veosim: can't listen on %s port %u: %s\n", sim->options.address, *port,
@@ -179,6 +179,8 @@ static void stop(struct sim *sim)
         MHD_stop_daemon(sim->foreign.daemon);
     }
     rules_clear(&sim->rules);
+    quotas_clear(&sim->quotas);
+    tokens_free(&sim->tokens);
     operations_free(&sim->operations);
     timers_free(&sim->timers);
 }
@@ -190,6 +192,9 @@ int main(int argc, char **argv)
     int status = options_read(&sim.options, argc, argv);
     if (status >= 0) {
         return status;
+    }
+    if (tokens_init(&sim.tokens, &sim.options) < 0) {
+        return 1;
     }
     raise_file_limit();
     int signals = signals_open();

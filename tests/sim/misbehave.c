@@ -21,14 +21,36 @@ static bool is(const char *text, const char *word)
     return text && strcmp(text, word) == 0;
 }
 
+/* What the provider says of each of its quotas. Interactions has a code of its own for days. */
+static const struct quota_text {
+    const char *id;
+    const char *code;
+    const char *message;
+} quota_texts[] = {
+    [QUOTA_MINUTE] = {"GenerateRequestsPerMinutePerProjectPerModel", "rate_limit_exceeded",
+                      "You exceeded your current quota, please check your plan and billing "
+                      "details."},
+    [QUOTA_DAY] = {"GenerateRequestsPerDayPerProjectPerModel", "quota_exceeded",
+                   "You exceeded your current quota, please check your plan and billing details."},
+    [QUOTA_SPEND] = {NULL, "rate_limit_exceeded",
+                     "Your project has exceeded its spend limit of $10 in 10 minutes. Please try "
+                     "again later."},
+};
+
 static void answer_status(struct exchange *exchange, const struct rule *rule)
 {
+    const struct quota_text *text = &quota_texts[rule->quota];
+    bool interactions = reply_usual_shape(exchange) == SHAPE_INTERACTIONS;
+    unsigned status = rule->quota ? 429 : 500;
     reply_problem(exchange, rule->shape,
                   &(struct reply_problem){
-                      .status = rule->status ? (unsigned)rule->status : 500,
-                      .code = rule->code,
-                      .message = rule->message,
-                      .quota_id = rule->quota_id,
+                      .status = rule->status ? (unsigned)rule->status : status,
+                      .code = rule->code     ? rule->code
+                              : interactions ? text->code
+                                             : NULL,
+                      .message = rule->message ? rule->message : text->message,
+                      .reason = rule->reason,
+                      .quota_id = rule->quota_id ? rule->quota_id : text->id,
                       .retry_delay = rule->retry_info,
                   });
 }

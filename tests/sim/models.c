@@ -8,23 +8,29 @@
 #include "tests/sim/sim.h"
 
 static const struct model models[] = {
-    {"gemini-omni-1.1-flash", "Gemini Omni 1.1 Flash", FAMILY_OMNI_1_1},
-    {"gemini-omni-1.2-flash", "Gemini Omni 1.2 Flash", FAMILY_OMNI_1_2},
-    {"veo-3.1-generate-preview", "Veo 3.1", FAMILY_VEO_3_1},
-    {"veo-3.1-fast-generate-preview", "Veo 3.1 fast", FAMILY_VEO_3_1_FAST},
-    {"veo-3.1-lite-generate-preview", "Veo 3.1 lite", FAMILY_VEO_3_1_LITE},
-    {"veo-3.0-generate-001", "Veo 3", FAMILY_VEO_3},
-    {"veo-3.0-fast-generate-001", "Veo 3 fast", FAMILY_VEO_3},
-    {"veo-3.0-generate-preview", "Veo 3", FAMILY_VEO_3},
-    {"veo-3.0-fast-generate-preview", "Veo 3 fast", FAMILY_VEO_3},
-    {"veo-2.0-generate-001", "Veo 2", FAMILY_VEO_2},
+    {"gemini-omni-1.1-flash", "Gemini Omni 1.1 Flash", FAMILY_OMNI_1_1, PLACE_GEMINI},
+    {"gemini-omni-1.2-flash", "Gemini Omni 1.2 Flash", FAMILY_OMNI_1_2,
+     PLACE_GEMINI | PLACE_VERTEX},
+    {"gemini-omni-1.1-flash-preview", "Gemini Omni 1.1 Flash", FAMILY_OMNI_1_1, PLACE_VERTEX},
+    {"gemini-omni-flash-preview", "Gemini Omni Flash", FAMILY_OMNI_1_1, PLACE_VERTEX},
+    {"veo-3.1-generate-001", "Veo 3.1", FAMILY_VEO_3_1, PLACE_VERTEX},
+    {"veo-3.1-fast-generate-001", "Veo 3.1 fast", FAMILY_VEO_3_1_FAST, PLACE_VERTEX},
+    {"veo-3.1-lite-generate-001", "Veo 3.1 lite", FAMILY_VEO_3_1_LITE, PLACE_VERTEX},
+    {"veo-3.1-generate-preview", "Veo 3.1", FAMILY_VEO_3_1, PLACE_GEMINI},
+    {"veo-3.1-fast-generate-preview", "Veo 3.1 fast", FAMILY_VEO_3_1_FAST, PLACE_GEMINI},
+    {"veo-3.1-lite-generate-preview", "Veo 3.1 lite", FAMILY_VEO_3_1_LITE, PLACE_GEMINI},
+    {"veo-3.0-generate-001", "Veo 3", FAMILY_VEO_3, PLACE_GEMINI | PLACE_VERTEX},
+    {"veo-3.0-fast-generate-001", "Veo 3 fast", FAMILY_VEO_3, PLACE_GEMINI | PLACE_VERTEX},
+    {"veo-3.0-generate-preview", "Veo 3", FAMILY_VEO_3, PLACE_GEMINI},
+    {"veo-3.0-fast-generate-preview", "Veo 3 fast", FAMILY_VEO_3, PLACE_GEMINI},
+    {"veo-2.0-generate-001", "Veo 2", FAMILY_VEO_2, PLACE_GEMINI | PLACE_VERTEX},
 };
 #define MODELS (sizeof(models) / sizeof(*models))
 
 static bool is_gone(const struct exchange *exchange, const char *id)
 {
     const char *gone = exchange->sim->options.gone;
-    return gone && fnmatch(gone, id, 0) == 0;
+    return gone && fnmatch(gone, id, FNM_EXTMATCH) == 0;
 }
 
 static void write_model(struct jsonw *w, const struct model *model)
@@ -45,25 +51,38 @@ static void write_model(struct jsonw *w, const struct model *model)
     jsonw_object_end(w);
 }
 
-const struct model *model_find(struct exchange *exchange, const char *id)
+static void reply_not_found(struct exchange *exchange, const char *id)
 {
-    const char *missing = exchange->dialect == DIALECT_INTERACTIONS ? "model_not_found" : NULL;
+    const char *code = exchange->dialect == DIALECT_INTERACTIONS ? "model_not_found" : NULL;
     if (is_gone(exchange, id)) {
-        reply_error(exchange, 404, missing,
+        reply_error(exchange, 404, code,
                     "This model models/%s is no longer available. Please update your code to use "
                     "a newer model for the latest features and improvements.",
                     id);
-        return NULL;
+    } else if (*exchange->project) {
+        reply_error(exchange, 404, code,
+                    "Publisher Model `projects/%s/locations/%s/publishers/google/models/%s` was "
+                    "not found or your project does not have access to it. Please ensure you are "
+                    "using a valid model version.",
+                    exchange->project, exchange->location, id);
+    } else {
+        reply_error(exchange, 404, code,
+                    "models/%s is not found for API version %s, or is not supported for this "
+                    "method. Call ListModels to see the list of available models and their "
+                    "supported methods.",
+                    id, exchange->version);
     }
-    for (size_t i = 0; i < MODELS; i++) {
-        if (strcmp(models[i].id, id) == 0) {
+}
+
+const struct model *model_find(struct exchange *exchange, const char *id)
+{
+    unsigned where = *exchange->project ? PLACE_VERTEX : PLACE_GEMINI;
+    for (size_t i = 0; i < MODELS && !is_gone(exchange, id); i++) {
+        if (strcmp(models[i].id, id) == 0 && models[i].where & where) {
             return &models[i];
         }
     }
-    reply_error(exchange, 404, missing,
-                "models/%s is not found for API version %s, or is not supported for this method. "
-                "Call ListModels to see the list of available models and their supported methods.",
-                id, exchange->version);
+    reply_not_found(exchange, id);
     return NULL;
 }
 
@@ -77,7 +96,7 @@ void models_serve_list(struct exchange *exchange)
     jsonw_name(&w, "models");
     jsonw_array(&w);
     for (size_t i = 0; i < MODELS; i++) {
-        if (!is_gone(exchange, models[i].id)) {
+        if (models[i].where & PLACE_GEMINI && !is_gone(exchange, models[i].id)) {
             write_model(&w, &models[i]);
         }
     }

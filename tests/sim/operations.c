@@ -27,15 +27,30 @@ static void random_text(struct operations *operations, const char *letters, char
     to[length] = '\0';
 }
 
+/* As older gateways made them: base64 with '/' and '+' in it, which must be percent-encoded. */
+static char *new_video_id(struct operations *operations)
+{
+    static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char id[42];
+    random_text(operations, base64, id, 41);
+    id[7] = '/';
+    id[19] = '+';
+    return mem_format("video_bGl0ZWxsbTpjdXN0b21fbGxtX3Byb3ZpZGVyOmdlbWluaTt2aWRlb19pZDpt%sQ==",
+                      id);
+}
+
 static char *new_name(struct operations *operations, const struct operation_plan *plan)
 {
     static const char base36[] = "abcdefghijklmnopqrstuvwxyz0123456789";
     static const char base64url[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     char id[64];
-    if (plan->dialect == DIALECT_PREDICT) {
+    if (plan->parent) {
         random_text(operations, base36, id, 12);
-        return mem_format("models/%s/operations/%s", plan->model, id);
+        return mem_format("%s/operations/%s", plan->parent, id);
+    }
+    if (plan->dialect == DIALECT_VIDEOS) {
+        return new_video_id(operations);
     }
     random_text(operations, base64url, id, 44);
     return mem_format("v1_Chd%s", id);
@@ -52,7 +67,19 @@ static void name_it(struct operations *operations, struct operation *operation,
     index_add(&operations->by_name, operation->name, operation);
 }
 
-static void name_files(struct operations *operations, struct operation *operation)
+static void name_object(struct operations *operations, struct file *file, unsigned number,
+                        const char *storage_uri)
+{
+    const char *folder = storage_uri + strlen("gs://");
+    const char *id = strrchr(file->operation->name, '/');
+    bool slash = folder[strlen(folder) - 1] == '/';
+    file->object = mem_format("%s%s%s/sample_%u.mp4", folder, slash ? "" : "/",
+                              id ? id + 1 : file->operation->name, number);
+    index_add(&operations->by_object, file->object, file);
+}
+
+static void name_files(struct operations *operations, struct operation *operation,
+                       const char *storage_uri)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
     for (unsigned i = 0; i < operation->samples; i++) {
@@ -62,6 +89,9 @@ static void name_files(struct operations *operations, struct operation *operatio
             random_text(operations, letters, file->id, FILE_ID_LENGTH);
         } while (index_find(&operations->by_file, file->id));
         index_add(&operations->by_file, file->id, file);
+        if (storage_uri) {
+            name_object(operations, file, i, storage_uri);
+        }
     }
 }
 
@@ -100,11 +130,15 @@ static void on_end(struct timer *timer)
 static void keep_body(struct operations *operations, struct operation *operation,
                       const struct operation_plan *plan)
 {
-    operation->body_length = plan->body_length;
-    if (plan->body_length <= BODY_BYTES_MAX - operations->body_bytes) {
-        operation->body = mem_strndup(plan->body, plan->body_length);
-        operations->body_bytes += plan->body_length;
+    operation->body_bytes = plan->body_bytes;
+    if (plan->shown) {
+        operation->body = mem_strdup(plan->shown);
+        operation->body_length = strlen(plan->shown);
+    } else if (plan->body_length <= BODY_BYTES_MAX - operations->body_bytes) {
+        operation->body =
+            inputs_shorten(&plan->inputs, plan->body, plan->body_length, &operation->body_length);
     }
+    operations->body_bytes += operation->body_length;
 }
 
 static void append(struct operations *operations, struct operation *operation)
@@ -124,7 +158,12 @@ static void operation_free(struct operation *operation)
     free(operation->name);
     free(operation->prompt);
     free(operation->model);
+    free(operation->path);
     free(operation->body);
+    inputs_free(&operation->inputs);
+    for (unsigned i = 0; i < operation->samples; i++) {
+        free(operation->files[i].object);
+    }
     free(operation);
 }
 
@@ -149,6 +188,7 @@ void operations_free(struct operations *operations)
     index_free(&operations->by_name);
     index_free(&operations->by_prompt);
     index_free(&operations->by_file);
+    index_free(&operations->by_object);
 }
 
 void operations_reset(struct operations *operations)
@@ -162,13 +202,15 @@ int64_t operations_random(struct operations *operations, int64_t low, int64_t hi
     return low + (int64_t)(next_random(operations) % (uint64_t)(high - low + 1));
 }
 
-struct operation *operation_start(struct operations *operations, const struct operation_plan *plan)
+struct operation *operation_start(struct operations *operations, struct operation_plan *plan)
 {
     struct operation *operation = mem_alloc(sizeof(*operation));
     operation->owner = operations;
     operation->dialect = plan->dialect;
+    operation->on_vertex = plan->on_vertex;
     operation->prompt = mem_strdup(plan->prompt);
     operation->model = mem_strdup(plan->model);
+    operation->path = mem_strdup(plan->path);
     operation->directives = plan->directives;
     operation->portrait = plan->portrait;
     operation->deliver_uri = plan->deliver_uri;
@@ -178,8 +220,10 @@ struct operation *operation_start(struct operations *operations, const struct op
     operation->samples = plan->samples;
     operation->submitted_at = unix_now_ms();
     keep_body(operations, operation, plan);
+    operation->inputs = plan->inputs;
+    plan->inputs = (struct inputs){0};
     name_it(operations, operation, plan);
-    name_files(operations, operation);
+    name_files(operations, operation, plan->storage_uri);
     note_prompt(operations, operation);
     append(operations, operation);
     if (++operations->running > operations->max_running) {
@@ -195,11 +239,20 @@ struct operation *operation_find(struct operations *operations, const char *name
     return operation && !operation->deleted ? operation : NULL;
 }
 
-struct file *operation_file(struct operations *operations, const char *file_id)
+static struct file *if_made(struct file *file)
 {
-    struct file *file = index_find(&operations->by_file, file_id);
     bool made = file && file->operation->ended && !file->operation->cancelled;
     return made && !file->operation->directives.gone ? file : NULL;
+}
+
+struct file *operation_file(struct operations *operations, const char *file_id)
+{
+    return if_made(index_find(&operations->by_file, file_id));
+}
+
+struct file *operation_object(struct operations *operations, const char *object)
+{
+    return if_made(index_find(&operations->by_object, object));
 }
 
 void operation_cancel(struct operation *operation)

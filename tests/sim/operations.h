@@ -8,6 +8,7 @@
 
 #include "tests/sim/directives.h"
 #include "tests/sim/index.h"
+#include "tests/sim/inputs.h"
 #include "tests/sim/timer.h"
 
 #define FILE_ID_LENGTH 12
@@ -15,12 +16,13 @@
 
 struct exchange;
 
-enum dialect { DIALECT_INTERACTIONS, DIALECT_PREDICT };
+enum dialect { DIALECT_INTERACTIONS, DIALECT_PREDICT, DIALECT_VERTEX, DIALECT_VIDEOS };
 
 struct operation;
 
 struct file {
     char id[FILE_ID_LENGTH + 1];
+    char *object; /* in Cloud Storage, "bucket/name"; NULL: it isn't there */
     struct operation *operation;
 };
 
@@ -28,9 +30,13 @@ struct operation {
     char *name; /* as the provider gives it */
     char *prompt;
     char *model;
-    char *body; /* as submitted; NULL once too many are kept */
+    char *path;
+    char *body; /* as submitted, but for the inputs; NULL once too many are kept */
     size_t body_length;
+    uint64_t body_bytes; /* on the wire */
+    struct inputs inputs;
     enum dialect dialect;
+    bool on_vertex;
     struct directives directives;
 
     bool portrait;
@@ -68,6 +74,7 @@ struct operations {
     struct index by_name;
     struct index by_prompt;
     struct index by_file;
+    struct index by_object;
     uint64_t random;
     unsigned running;
     unsigned max_running;
@@ -85,13 +92,20 @@ void operations_reset(struct operations *operations);
 /* Evenly among low..high. */
 int64_t operations_random(struct operations *operations, int64_t low, int64_t high);
 
-/* What is to be added; the strings are copied. */
+/* What is to be added. The strings are copied. */
 struct operation_plan {
     enum dialect dialect;
+    bool on_vertex;
+    const char *parent; /* of the operation's name: "models/M", "projects/…/models/M" */
     const char *prompt;
     const char *model;
+    const char *path;
     const char *body;
     size_t body_length;
+    uint64_t body_bytes;
+    const char *shown;       /* in place of the body; NULL: that */
+    const char *storage_uri; /* "gs://bucket/folder"; NULL: not to Cloud Storage */
+    struct inputs inputs;    /* taken by operation_start() */
     struct directives directives;
     bool portrait;
     bool deliver_uri;
@@ -103,11 +117,12 @@ struct operation_plan {
 };
 
 /* Adds one that runs for latency_ms from now on. Never NULL. */
-struct operation *operation_start(struct operations *operations, const struct operation_plan *plan);
+struct operation *operation_start(struct operations *operations, struct operation_plan *plan);
 
 /* NULL if there is none, or it was deleted. */
 struct operation *operation_find(struct operations *operations, const char *name);
 struct file *operation_file(struct operations *operations, const char *file_id);
+struct file *operation_object(struct operations *operations, const char *object);
 
 /* Ends it now, if it still runs. */
 void operation_cancel(struct operation *operation);

@@ -22,6 +22,15 @@ enum option_code {
     OPTION_DELIVERY,
     OPTION_OUTPUTS_SHAPE,
     OPTION_PUBLIC_BASE,
+    OPTION_QUOTA,
+    OPTION_QUOTA_KIND,
+    OPTION_QUOTA_RETRY_INFO,
+    OPTION_IN_FLIGHT,
+    OPTION_SERVICE_ACCOUNT,
+    OPTION_TOKEN,
+    OPTION_TOKEN_SECONDS,
+    OPTION_VIDEOS_STATUS,
+    OPTION_SEED_ROUTE,
     OPTION_DIE_WITH_PARENT,
     OPTION_QUIET,
     OPTION_HELP,
@@ -41,6 +50,15 @@ static const struct option long_options[] = {
     {"delivery", required_argument, NULL, OPTION_DELIVERY},
     {"outputs-shape", required_argument, NULL, OPTION_OUTPUTS_SHAPE},
     {"public-base", required_argument, NULL, OPTION_PUBLIC_BASE},
+    {"quota", required_argument, NULL, OPTION_QUOTA},
+    {"quota-kind", required_argument, NULL, OPTION_QUOTA_KIND},
+    {"quota-retry-info", no_argument, NULL, OPTION_QUOTA_RETRY_INFO},
+    {"in-flight", required_argument, NULL, OPTION_IN_FLIGHT},
+    {"service-account", required_argument, NULL, OPTION_SERVICE_ACCOUNT},
+    {"token", required_argument, NULL, OPTION_TOKEN},
+    {"token-seconds", required_argument, NULL, OPTION_TOKEN_SECONDS},
+    {"videos-status", required_argument, NULL, OPTION_VIDEOS_STATUS},
+    {"seed-route", no_argument, NULL, OPTION_SEED_ROUTE},
     {"die-with-parent", no_argument, NULL, OPTION_DIE_WITH_PARENT},
     {"quiet", no_argument, NULL, OPTION_QUIET},
     {"help", no_argument, NULL, OPTION_HELP},
@@ -61,10 +79,20 @@ static const char help[] =
     "  --processing TIME     how long a file is PROCESSING (interactions); 250ms\n"
     "  --video-bytes SIZE    pad each video to this size\n"
     "  --seed N              of all that is random\n"
-    "  --gone GLOB           models that are shut down\n"
+    "  --gone GLOB           models that are shut down; @(A|B) takes several\n"
     "  --delivery uri|inline whatever a request asks for (interactions)\n"
     "  --outputs-shape old   outputs[] in place of steps[] (interactions)\n"
     "  --public-base URL     what a result's uri begins with\n"
+    "  --quota N/TIME        submissions that a model takes (60/1m); the next one gets a 429\n"
+    "  --quota-kind window   TIME begins with a submission, and again after its end; or bucket:\n"
+    "                        N at once, refilled at N a TIME\n"
+    "  --quota-retry-info    the 429 says how long it takes: RetryInfo, or Retry-After\n"
+    "  --in-flight N         operations that may run at once; the next submission gets a 429\n"
+    "  --service-account PEM its public key or certificate, which POST /token asks for\n"
+    "  --token-seconds N     how long access tokens are valid; 3600\n"
+    "  --token TOKEN         an access token that is always valid\n"
+    "  --videos-status old   failed and filtered jobs are called completed (videos)\n"
+    "  --seed-route          also take /models/M:predictLongRunning, in snake case\n"
     "  --die-with-parent     end when the parent process does\n"
     "  --quiet               print nothing but errors\n"
     "  --help\n"
@@ -73,14 +101,20 @@ static const char help[] =
 
 static const char help_end[] =
     "\n"
-    "At run time: GET /__stats, GET /__operations?prompt=…&limit=…, POST /__reset, and\n"
-    "GET, POST, DELETE /__rules. A rule is {\"on\":…,\"do\":…} with, where they make sense,\n"
-    "match skip times chance accept status shape message code quota_id retry_info retry_after\n"
-    "seconds interval bytes after location type directive.\n"
-    "  on: submit poll file download cancel any\n"
+    "Dialects: predict and interactions with x-goog-api-key; both on Vertex\n"
+    "(/v1/projects/P/locations/L/…), Cloud Storage (/storage/v1/b/B/o/O) with an access token of\n"
+    "POST /token or of the metadata server; /v1/videos with the key as a bearer token.\n"
+    "\n"
+    "At run time: GET /__stats, GET /__operations?prompt=…&limit=…, POST /__reset,\n"
+    "POST /__revoke (all access tokens), and GET, POST, DELETE /__rules.\n"
+    "A rule is {\"on\":…,\"do\":…} with, where they make sense, match skip times chance accept\n"
+    "status shape message code reason quota quota_id retry_info retry_after seconds interval\n"
+    "bytes after location type directive.\n"
+    "  on: submit poll file download cancel token any\n"
     "  do: status reset-before reset-after stall slow truncate garbage empty huge wrong-type\n"
     "      no-name redirect content-type not-a-video no-range expired directive\n"
-    "  shape (of status): google interactions openai array html empty\n";
+    "  shape (of status): google interactions openai oauth array html empty\n"
+    "  quota (of a 429): minute day spend\n";
 
 static int read_port(const char *text, uint16_t *ret)
 {
@@ -127,15 +161,51 @@ static int read_loopback(const char *text, const char **ret)
     return inet_pton(AF_INET, text, &address) == 1 && ntohl(address.s_addr) >> 24 == 127 ? 0 : -1;
 }
 
-static int read_outputs_shape(const char *text, bool *ret)
+static int read_text(const char *text, const char **ret)
+{
+    *ret = text;
+    return 0;
+}
+
+static int read_old(const char *text, bool *ret)
 {
     *ret = strcmp(text, "old") == 0;
     return *ret || strcmp(text, "new") == 0 ? 0 : -1;
 }
 
-static int read_text(const char *text, const char **ret)
+static int read_quota_kind(const char *text, bool *ret_bucket)
 {
-    *ret = text;
+    *ret_bucket = strcmp(text, "bucket") == 0;
+    return *ret_bucket || strcmp(text, "window") == 0 ? 0 : -1;
+}
+
+static int read_more(struct options *options, int code, const char *value)
+{
+    switch (code) {
+    case OPTION_QUOTA:
+        return quota_parse(value, &options->quota, &options->quota_window_ms);
+    case OPTION_QUOTA_KIND:
+        return read_quota_kind(value, &options->quota_bucket);
+    case OPTION_IN_FLIGHT:
+        return read_number(value, &options->in_flight);
+    case OPTION_SERVICE_ACCOUNT:
+        return read_text(value, &options->service_account);
+    case OPTION_TOKEN:
+        return read_text(value, &options->token);
+    case OPTION_TOKEN_SECONDS:
+        return read_number(value, &options->token_seconds);
+    default:
+        return -1;
+    }
+}
+
+static int read_flag(struct options *options, int code)
+{
+    bool *flag = code == OPTION_QUOTA_RETRY_INFO  ? &options->quota_retry_info
+                 : code == OPTION_SEED_ROUTE      ? &options->seed_route
+                 : code == OPTION_DIE_WITH_PARENT ? &options->die_with_parent
+                                                  : &options->quiet;
+    *flag = true;
     return 0;
 }
 
@@ -160,7 +230,9 @@ static int read_option(struct options *options, int code, const char *value)
     case OPTION_DELIVERY:
         return read_delivery(value, &options->delivery);
     case OPTION_OUTPUTS_SHAPE:
-        return read_outputs_shape(value, &options->old_outputs);
+        return read_old(value, &options->old_outputs);
+    case OPTION_VIDEOS_STATUS:
+        return read_old(value, &options->old_videos);
     case OPTION_PORT_FILE:
         return read_text(value, &options->port_file);
     case OPTION_KEY:
@@ -169,12 +241,8 @@ static int read_option(struct options *options, int code, const char *value)
         return read_text(value, &options->gone);
     case OPTION_PUBLIC_BASE:
         return read_text(value, &options->public_base);
-    case OPTION_DIE_WITH_PARENT:
-        options->die_with_parent = true;
-        return 0;
     default:
-        options->quiet = true;
-        return 0;
+        return value ? read_more(options, code, value) : read_flag(options, code);
     }
 }
 
@@ -194,6 +262,7 @@ int options_read(struct options *options, int argc, char **argv)
         .latency_min_ms = 2000,
         .latency_max_ms = 5000,
         .processing_ms = 250,
+        .token_seconds = 3600,
         .seed = (uint64_t)unix_now_ms(),
     };
     for (int code; (code = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {

@@ -15,8 +15,7 @@
     "type.googleapis.com/google.ai.generativelanguage.v1beta.PredictLongRunningResponse"
 #define SUPPORT_CODE "58061214"
 
-/* The samples that the safety filter left. */
-static unsigned samples_left(const struct operation *operation)
+unsigned predict_samples_left(const struct operation *operation)
 {
     const struct directives *directives = &operation->directives;
     if (!directives->filter || !operation_misfortune(operation)) {
@@ -48,7 +47,7 @@ static void write_sample(struct exchange *exchange, struct jsonw *w, const struc
     jsonw_object_end(w);
 }
 
-static void write_filtered(struct jsonw *w, const struct operation *operation, unsigned count)
+void predict_write_filtered(struct jsonw *w, const struct operation *operation, unsigned count)
 {
     const char *how = operation->directives.filter_how;
     const char *code = *how && strcmp(how, "partial") != 0 ? how : SUPPORT_CODE;
@@ -68,7 +67,7 @@ static void write_filtered(struct jsonw *w, const struct operation *operation, u
 static void write_response(struct exchange *exchange, struct jsonw *w,
                            const struct operation *operation)
 {
-    unsigned left = samples_left(operation);
+    unsigned left = predict_samples_left(operation);
     bool silent = strcmp(operation->directives.filter_how, "empty") == 0;
     jsonw_name(w, "response");
     jsonw_object(w);
@@ -84,14 +83,20 @@ static void write_response(struct exchange *exchange, struct jsonw *w,
         jsonw_array_end(w);
     }
     if (left < operation->samples && !silent) {
-        write_filtered(w, operation, operation->samples - left);
+        predict_write_filtered(w, operation, operation->samples - left);
     }
     jsonw_object_end(w);
     jsonw_object_end(w);
 }
 
-static void write_error(struct jsonw *w, const char *code)
+bool predict_has_failed(const struct operation *operation)
 {
+    return operation->directives.fail && operation_misfortune(operation);
+}
+
+void predict_write_error(struct jsonw *w, const struct operation *operation)
+{
+    const char *code = operation->directives.fail_code;
     char *end;
     long number = strtol(code, &end, 10);
     jsonw_name(w, "error");
@@ -103,7 +108,7 @@ static void write_error(struct jsonw *w, const char *code)
     jsonw_object_end(w);
 }
 
-static void answer_with(struct exchange *exchange, const struct operation *operation, bool with_end)
+void predict_answer(struct exchange *exchange, const struct operation *operation, bool with_end)
 {
     struct buf json;
     struct jsonw w;
@@ -114,8 +119,8 @@ static void answer_with(struct exchange *exchange, const struct operation *opera
     jsonw_member_string(&w, "name", operation->name);
     if (with_end) {
         jsonw_member_bool(&w, "done", true);
-        if (operation->directives.fail && operation_misfortune(operation)) {
-            write_error(&w, operation->directives.fail_code);
+        if (predict_has_failed(operation)) {
+            predict_write_error(&w, operation);
         } else {
             write_response(exchange, &w, operation);
         }
@@ -124,38 +129,35 @@ static void answer_with(struct exchange *exchange, const struct operation *opera
     reply_rest(exchange, &json);
 }
 
-static void submit(struct exchange *exchange, struct predict_ask *ask)
+void predict_submit(struct exchange *exchange, struct predict_ask *ask)
 {
     struct sim *sim = exchange->sim;
-    if (rules_intercept(exchange, ask->plan.prompt) || check_directives(exchange, &ask->plan) < 0) {
-        return;
+    char *parent = mem_format("models/%s", ask->model->id);
+    ask->plan.parent = parent;
+    if (check_admission(exchange, &ask->plan)) {
+        sim->stats.accepted++;
+        predict_answer(exchange, operation_start(&sim->operations, &ask->plan), false);
     }
-    struct operation *operation = operation_start(&sim->operations, &ask->plan);
-    sim->stats.accepted++;
-    answer_with(exchange, operation, false);
+    free(parent);
 }
 
 void predict_serve_submit(struct exchange *exchange)
 {
-    struct predict_ask ask = {
-        .model = model_find(exchange, exchange->model),
-        .plan = {.dialect = DIALECT_PREDICT, .stored = true, .resolution = "720p"},
-    };
-    if (!ask.model) {
-        return;
-    }
-    if (ask.model->family & FAMILIES_OMNI) {
+    const struct model *model = model_find(exchange, exchange->model);
+    if (model && model->family & FAMILIES_OMNI) {
         reply_error(exchange, 400, NULL, "This model only supports Interactions API.");
         return;
     }
-    struct json *doc = check_body(exchange);
+    struct json *doc = model ? check_body(exchange) : NULL;
     if (!doc) {
         return;
     }
+    struct predict_ask ask;
+    predict_ask_init(&ask, model);
     if (predict_check(exchange, json_root(doc), &ask)) {
-        submit(exchange, &ask);
+        predict_submit(exchange, &ask);
     }
-    free(ask.prompt);
+    predict_ask_free(&ask);
     json_free(doc);
 }
 
@@ -170,7 +172,7 @@ void predict_serve_poll(struct exchange *exchange)
         return;
     }
     if (routes_poll(exchange, operation)) {
-        answer_with(exchange, operation, operation->ended);
+        predict_answer(exchange, operation, operation->ended);
     }
 }
 

@@ -49,14 +49,16 @@ static void open_detail(struct jsonw *w, const char *type)
     jsonw_member_string(w, "@type", text);
 }
 
-static void write_quota(struct jsonw *w, const char *quota_id)
+static void write_quota(struct jsonw *w, const char *quota_id, bool vertex)
 {
     open_detail(w, "QuotaFailure");
     jsonw_name(w, "violations");
     jsonw_array(w);
     jsonw_object(w);
     jsonw_member_string(w, "quotaMetric",
-                        "generativelanguage.googleapis.com/generate_requests_per_model");
+                        vertex
+                            ? "aiplatform.googleapis.com/online_prediction_requests_per_base_model"
+                            : "generativelanguage.googleapis.com/generate_requests_per_model");
     jsonw_member_string(w, "quotaId", quota_id);
     jsonw_object_end(w);
     jsonw_array_end(w);
@@ -84,7 +86,7 @@ static void write_reason(struct jsonw *w, const char *reason)
     jsonw_object_end(w);
 }
 
-static void write_details(struct jsonw *w, const struct reply_problem *problem)
+static void write_details(struct jsonw *w, const struct reply_problem *problem, bool vertex)
 {
     if (!problem->reason && !problem->quota_id && !problem->retry_delay && problem->status != 429) {
         return;
@@ -95,7 +97,7 @@ static void write_details(struct jsonw *w, const struct reply_problem *problem)
         write_reason(w, problem->reason);
     }
     if (problem->quota_id) {
-        write_quota(w, problem->quota_id);
+        write_quota(w, problem->quota_id, vertex);
     }
     if (problem->status == 429) {
         write_help(w);
@@ -109,7 +111,7 @@ static void write_details(struct jsonw *w, const struct reply_problem *problem)
 }
 
 static void write_google(struct jsonw *w, const struct reply_problem *problem,
-                         const struct problem_name *name)
+                         const struct problem_name *name, bool vertex)
 {
     jsonw_object(w);
     jsonw_name(w, "error");
@@ -117,7 +119,7 @@ static void write_google(struct jsonw *w, const struct reply_problem *problem,
     jsonw_member_int(w, "code", problem->status);
     jsonw_member_string(w, "message", problem->message ? problem->message : name->message);
     jsonw_member_string(w, "status", problem->code ? problem->code : name->google);
-    write_details(w, problem);
+    write_details(w, problem, vertex);
     jsonw_object_end(w);
     jsonw_object_end(w);
 }
@@ -139,6 +141,39 @@ static void write_short(struct jsonw *w, const struct reply_problem *problem,
     }
     jsonw_object_end(w);
     jsonw_object_end(w);
+}
+
+static void write_oauth(struct jsonw *w, const struct reply_problem *problem,
+                        const struct problem_name *name)
+{
+    const char *code = problem->status < 500 ? "invalid_grant" : "internal_failure";
+    jsonw_object(w);
+    jsonw_member_string(w, "error", problem->code ? problem->code : code);
+    jsonw_member_string(w, "error_description",
+                        problem->message ? problem->message : name->message);
+    jsonw_object_end(w);
+}
+
+static void write_problem(struct jsonw *w, enum reply_shape shape,
+                          const struct reply_problem *problem, bool vertex)
+{
+    const struct problem_name *name = find_name(problem->status);
+    switch (shape) {
+    case SHAPE_OAUTH:
+        write_oauth(w, problem, name);
+        break;
+    case SHAPE_ARRAY:
+        jsonw_array(w);
+        write_google(w, problem, name, vertex);
+        jsonw_array_end(w);
+        break;
+    case SHAPE_INTERACTIONS:
+    case SHAPE_OPENAI:
+        write_short(w, problem, name, shape == SHAPE_OPENAI);
+        break;
+    default:
+        write_google(w, problem, name, vertex);
+    }
 }
 
 static void reply_html(struct reply *reply, unsigned status, const char *message)
@@ -216,36 +251,33 @@ bool reply_error(struct exchange *exchange, unsigned status, const char *code, c
     return false;
 }
 
+enum reply_shape reply_usual_shape(const struct exchange *exchange)
+{
+    return exchange->event == EVENT_TOKEN              ? SHAPE_OAUTH
+           : exchange->dialect == DIALECT_INTERACTIONS ? SHAPE_INTERACTIONS
+           : exchange->dialect == DIALECT_VIDEOS       ? SHAPE_OPENAI
+                                                       : SHAPE_GOOGLE;
+}
+
 void reply_problem(struct exchange *exchange, enum reply_shape shape,
                    const struct reply_problem *problem)
 {
-    const struct problem_name *name = find_name(problem->status);
     if (shape == SHAPE_DIALECT) {
-        shape = exchange->dialect == DIALECT_INTERACTIONS ? SHAPE_INTERACTIONS : SHAPE_GOOGLE;
+        shape = reply_usual_shape(exchange);
     }
     if (shape == SHAPE_EMPTY) {
         reply_text(&exchange->reply, problem->status, NULL, "");
         return;
     }
     if (shape == SHAPE_HTML) {
-        reply_html(&exchange->reply, problem->status,
-                   problem->message ? problem->message : name->message);
+        const char *usual = find_name(problem->status)->message;
+        reply_html(&exchange->reply, problem->status, problem->message ? problem->message : usual);
         return;
     }
     struct buf json;
     struct jsonw w;
     buf_init(&json, REPLY_BYTES_MAX);
     jsonw_init(&w, &json);
-    if (shape == SHAPE_ARRAY) {
-        jsonw_array(&w);
-    }
-    if (shape == SHAPE_GOOGLE || shape == SHAPE_ARRAY) {
-        write_google(&w, problem, name);
-    } else {
-        write_short(&w, problem, name, shape == SHAPE_OPENAI);
-    }
-    if (shape == SHAPE_ARRAY) {
-        jsonw_array_end(&w);
-    }
+    write_problem(&w, shape, problem, *exchange->project != '\0');
     reply_json(&exchange->reply, problem->status, &json);
 }

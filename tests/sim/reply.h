@@ -36,6 +36,7 @@ enum reply_shape {
     SHAPE_GOOGLE,
     SHAPE_INTERACTIONS,
     SHAPE_OPENAI,
+    SHAPE_OAUTH,
     SHAPE_ARRAY,
     SHAPE_HTML,
     SHAPE_EMPTY,
@@ -52,5 +53,8 @@ struct reply_problem {
 
 void reply_problem(struct exchange *exchange, enum reply_shape shape,
                    const struct reply_problem *problem);
+
+/* The shape of the exchange's dialect. */
+enum reply_shape reply_usual_shape(const struct exchange *exchange);
 
 #endif

@@ -3,83 +3,143 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/sim/auth.h"
 #include "tests/sim/files.h"
 #include "tests/sim/interactions.h"
 #include "tests/sim/models.h"
 #include "tests/sim/predict.h"
 #include "tests/sim/reply.h"
+#include "tests/sim/seed.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/vertex.h"
+#include "tests/sim/videos.h"
 
-enum origin { ORIGIN_PROVIDER, ORIGIN_FOREIGN, ORIGIN_CONTROL };
+/* Which of the two servers it is of, and whether it is of the provider or of the simulator. */
+enum origin { ORIGIN_PROVIDER, ORIGIN_SEED, ORIGIN_FOREIGN, ORIGIN_CONTROL };
 
-/* In a path, {v} takes an API version, {m} a model's id and {i} any other id. */
+/* In a path, {v} takes an API version, {w} one of Vertex, {p} a project, {l} a location, {m} a
+ * model's id or a bucket, and {i} any other id. */
 struct route {
     const char *method;
     const char *path;
     enum origin origin;
+    enum auth auth;
     enum dialect dialect;
     enum event event;
     void (*serve)(struct exchange *exchange);
 };
 
+#define PUBLISHED "/{w}/projects/{p}/locations/{l}/publishers/google/models/{m}"
+#define GLOBAL    "/{w}/projects/{p}/locations/{l}/interactions"
+
+#define GEMINI  ORIGIN_PROVIDER, AUTH_KEY, DIALECT_PREDICT
+#define OMNI    ORIGIN_PROVIDER, AUTH_KEY, DIALECT_INTERACTIONS
+#define VERTEX  ORIGIN_PROVIDER, AUTH_BEARER, DIALECT_VERTEX
+#define VOMNI   ORIGIN_PROVIDER, AUTH_BEARER, DIALECT_INTERACTIONS
+#define GATEWAY ORIGIN_PROVIDER, AUTH_GATEWAY, DIALECT_VIDEOS
+#define SEED    ORIGIN_SEED, AUTH_KEY, DIALECT_PREDICT
+#define TOKEN   ORIGIN_PROVIDER, AUTH_NONE, DIALECT_VERTEX
+#define FOREIGN ORIGIN_FOREIGN, AUTH_NONE, DIALECT_PREDICT
+#define CONTROL ORIGIN_CONTROL, AUTH_NONE, DIALECT_PREDICT
+
 static const struct route routes[] = {
-    {"GET", "/{v}/models/{m}/operations/{i}", ORIGIN_PROVIDER, DIALECT_PREDICT, EVENT_POLL,
-     predict_serve_poll},
-    {"GET", "/{v}/interactions/{i}", ORIGIN_PROVIDER, DIALECT_INTERACTIONS, EVENT_POLL,
-     interactions_serve_get},
-    {"POST", "/{v}/interactions", ORIGIN_PROVIDER, DIALECT_INTERACTIONS, EVENT_SUBMIT,
-     interactions_serve_create},
-    {"POST", "/{v}/models/{m}:predictLongRunning", ORIGIN_PROVIDER, DIALECT_PREDICT, EVENT_SUBMIT,
-     predict_serve_submit},
-    {"GET", "/{v}/files/{i}", ORIGIN_PROVIDER, DIALECT_PREDICT, EVENT_FILE, files_serve_get},
-    {"GET", "/{v}/files/{i}:download", ORIGIN_PROVIDER, DIALECT_PREDICT, EVENT_OTHER,
-     files_serve_link},
-    {"GET", "/download/{v}/files/{i}:download", ORIGIN_PROVIDER, DIALECT_PREDICT, EVENT_DOWNLOAD,
-     files_serve_download},
-    {"POST", "/{v}/interactions/{i}/cancel", ORIGIN_PROVIDER, DIALECT_INTERACTIONS, EVENT_CANCEL,
-     interactions_serve_cancel},
-    {"DELETE", "/{v}/interactions/{i}", ORIGIN_PROVIDER, DIALECT_INTERACTIONS, EVENT_OTHER,
-     interactions_serve_delete},
-    {"GET", "/{v}/models", ORIGIN_PROVIDER, DIALECT_PREDICT, EVENT_OTHER, models_serve_list},
-    {"GET", "/{v}/models/{m}", ORIGIN_PROVIDER, DIALECT_PREDICT, EVENT_OTHER, models_serve_one},
-    {"POST", "/{v}/models/{m}:{i}", ORIGIN_PROVIDER, DIALECT_PREDICT, EVENT_OTHER,
-     predict_serve_method},
-    {"GET", "/media/{i}", ORIGIN_FOREIGN, DIALECT_PREDICT, EVENT_DOWNLOAD, files_serve_download},
-    {"GET", "/__stats", ORIGIN_CONTROL, DIALECT_PREDICT, EVENT_OTHER, stats_serve},
-    {"GET", "/__operations", ORIGIN_CONTROL, DIALECT_PREDICT, EVENT_OTHER, stats_serve_operations},
-    {"POST", "/__reset", ORIGIN_CONTROL, DIALECT_PREDICT, EVENT_OTHER, stats_serve_reset},
-    {"GET", "/__rules", ORIGIN_CONTROL, DIALECT_PREDICT, EVENT_OTHER, rules_serve_show},
-    {"POST", "/__rules", ORIGIN_CONTROL, DIALECT_PREDICT, EVENT_OTHER, rules_serve_set},
-    {"DELETE", "/__rules", ORIGIN_CONTROL, DIALECT_PREDICT, EVENT_OTHER, rules_serve_clear},
+    {"GET", "/{v}/models/{m}/operations/{i}", GEMINI, EVENT_POLL, predict_serve_poll},
+    {"GET", "/{v}/interactions/{i}", OMNI, EVENT_POLL, interactions_serve_get},
+    {"POST", "/{v}/interactions", OMNI, EVENT_SUBMIT, interactions_serve_create},
+    {"POST", "/{v}/models/{m}:predictLongRunning", GEMINI, EVENT_SUBMIT, predict_serve_submit},
+    {"GET", "/{v}/files/{i}", GEMINI, EVENT_FILE, files_serve_get},
+    {"GET", "/{v}/files/{i}:download", GEMINI, EVENT_OTHER, files_serve_link},
+    {"GET", "/download/{v}/files/{i}:download", GEMINI, EVENT_DOWNLOAD, files_serve_download},
+    {"POST", "/{v}/interactions/{i}/cancel", OMNI, EVENT_CANCEL, interactions_serve_cancel},
+    {"DELETE", "/{v}/interactions/{i}", OMNI, EVENT_OTHER, interactions_serve_delete},
+    {"GET", "/{v}/models", GEMINI, EVENT_OTHER, models_serve_list},
+    {"GET", "/{v}/models/{m}", GEMINI, EVENT_OTHER, models_serve_one},
+    {"POST", "/{v}/models/{m}:{i}", GEMINI, EVENT_OTHER, predict_serve_method},
+
+    {"POST", PUBLISHED ":predictLongRunning", VERTEX, EVENT_SUBMIT, vertex_serve_submit},
+    {"POST", PUBLISHED ":fetchPredictOperation", VERTEX, EVENT_POLL, vertex_serve_fetch},
+    {"POST", GLOBAL, VOMNI, EVENT_SUBMIT, interactions_serve_create},
+    {"GET", GLOBAL "/{i}", VOMNI, EVENT_POLL, interactions_serve_get},
+    {"POST", GLOBAL "/{i}/cancel", VOMNI, EVENT_CANCEL, interactions_serve_cancel},
+    {"DELETE", GLOBAL "/{i}", VOMNI, EVENT_OTHER, interactions_serve_delete},
+    {"GET", "/storage/v1/b/{m}/o/{i}", VERTEX, EVENT_DOWNLOAD, vertex_serve_object},
+    {"POST", "/token", TOKEN, EVENT_TOKEN, token_serve_exchange},
+    {"GET", "/computeMetadata/v1/instance/service-accounts/default/token", TOKEN, EVENT_TOKEN,
+     token_serve_metadata},
+
+    {"POST", "/v1/videos", GATEWAY, EVENT_SUBMIT, videos_serve_create},
+    {"GET", "/v1/videos/{i}", GATEWAY, EVENT_POLL, videos_serve_get},
+    {"GET", "/v1/videos/{i}/content", GATEWAY, EVENT_DOWNLOAD, videos_serve_content},
+
+    {"POST", "/models/{m}:predictLongRunning", SEED, EVENT_SUBMIT, seed_serve_submit},
+    {"GET", "/models/{m}/operations/{i}", SEED, EVENT_POLL, predict_serve_poll},
+
+    {"GET", "/media/{i}", FOREIGN, EVENT_DOWNLOAD, files_serve_download},
+    {"GET", "/__stats", CONTROL, EVENT_OTHER, stats_serve},
+    {"GET", "/__operations", CONTROL, EVENT_OTHER, stats_serve_operations},
+    {"POST", "/__reset", CONTROL, EVENT_OTHER, stats_serve_reset},
+    {"POST", "/__revoke", CONTROL, EVENT_OTHER, token_serve_revoke},
+    {"GET", "/__rules", CONTROL, EVENT_OTHER, rules_serve_show},
+    {"POST", "/__rules", CONTROL, EVENT_OTHER, rules_serve_set},
+    {"DELETE", "/__rules", CONTROL, EVENT_OTHER, rules_serve_clear},
 };
 
-static bool is_version(const char *text, size_t length)
+static bool is_one_of(const char *const *list, const char *text, size_t length)
 {
-    static const char *const versions[] = {"v1beta", "v1", "v1alpha"};
-    for (size_t i = 0; i < sizeof(versions) / sizeof(*versions); i++) {
-        if (strlen(versions[i]) == length && memcmp(versions[i], text, length) == 0) {
+    for (; *list; list++) {
+        if (strlen(*list) == length && memcmp(*list, text, length) == 0) {
             return true;
         }
     }
     return false;
 }
 
-/* Copies a part of the path; false if it is empty, too long, or no version where one must be. */
+static bool is_version(char what, const char *text, size_t length)
+{
+    static const char *const versions[] = {"v1beta", "v1", "v1alpha", NULL};
+    static const char *const vertex_versions[] = {"v1", "v1beta1", NULL};
+    return is_one_of(what == 'v' ? versions : vertex_versions, text, length);
+}
+
+static char *place_of(struct exchange *exchange, char what, size_t *ret_size)
+{
+    switch (what) {
+    case 'v':
+    case 'w':
+        *ret_size = sizeof(exchange->version);
+        return exchange->version;
+    case 'm':
+        *ret_size = sizeof(exchange->model);
+        return exchange->model;
+    case 'p':
+        *ret_size = sizeof(exchange->project);
+        return exchange->project;
+    case 'l':
+        *ret_size = sizeof(exchange->location);
+        return exchange->location;
+    default:
+        *ret_size = sizeof(exchange->id);
+        return exchange->id;
+    }
+}
+
+/* Copies a part of the path, decoded; false if it is empty, too long, or no version where one must
+ * be. */
 static bool capture(struct exchange *exchange, char what, const char *text, size_t length)
 {
-    char *to = what == 'v' ? exchange->version : what == 'm' ? exchange->model : exchange->id;
-    size_t size = what == 'v'   ? sizeof(exchange->version)
-                  : what == 'm' ? sizeof(exchange->model)
-                                : sizeof(exchange->id);
-    if (length == 0 || length >= size || (what == 'v' && !is_version(text, length))) {
+    size_t size;
+    char *to = place_of(exchange, what, &size);
+    if (length == 0 || length >= size ||
+        ((what == 'v' || what == 'w') && !is_version(what, text, length))) {
         return false;
     }
     memcpy(to, text, length);
     to[length] = '\0';
+    MHD_http_unescape(to);
     return true;
 }
 
-static bool match(struct exchange *exchange, const char *pattern)
+static bool match_path(struct exchange *exchange, const char *pattern)
 {
     const char *path = exchange->path;
     while (*pattern) {
@@ -99,91 +159,36 @@ static bool match(struct exchange *exchange, const char *pattern)
     return *path == '\0';
 }
 
+static bool match(struct exchange *exchange, const struct route *route)
+{
+    *exchange->version = *exchange->model = *exchange->id = '\0';
+    *exchange->project = *exchange->location = '\0';
+    return strcmp(route->method, exchange->method) == 0 &&
+           exchange->foreign == (route->origin == ORIGIN_FOREIGN) &&
+           (route->origin != ORIGIN_SEED || exchange->sim->options.seed_route) &&
+           match_path(exchange, route->path);
+}
+
 static const struct route *find(struct exchange *exchange)
 {
     for (size_t i = 0; i < sizeof(routes) / sizeof(*routes); i++) {
-        const struct route *route = &routes[i];
-        if (strcmp(route->method, exchange->method) == 0 &&
-            exchange->foreign == (route->origin == ORIGIN_FOREIGN) &&
-            match(exchange, route->path)) {
-            return route;
+        if (match(exchange, &routes[i])) {
+            return &routes[i];
         }
     }
     return NULL;
-}
-
-static const char *look_up(const struct exchange *exchange, enum MHD_ValueKind kind,
-                           const char *name)
-{
-    return MHD_lookup_connection_value(exchange->connection, kind, name);
-}
-
-static bool is_known_key(const struct exchange *exchange, const char *key)
-{
-    const char *expected = exchange->sim->options.key;
-    return *key && (!expected || strcmp(key, expected) == 0);
-}
-
-static void refuse_key(struct exchange *exchange, bool missing)
-{
-    struct reply_problem problem = {.status = 401};
-    if (missing) {
-        problem.message = "Method doesn't allow unregistered callers (callers without established "
-                          "identity). Please use API Key or other form of API consumer identity "
-                          "to call this API.";
-    } else {
-        problem.message = "API key not valid. Please pass a valid API key.";
-    }
-    if (exchange->dialect != DIALECT_INTERACTIONS) {
-        problem.status = missing ? 403 : 400;
-        problem.reason = missing ? NULL : "API_KEY_INVALID";
-    }
-    reply_problem(exchange, SHAPE_DIALECT, &problem);
-}
-
-static bool check_key(struct exchange *exchange)
-{
-    struct stats *stats = &exchange->sim->stats;
-    const char *header = look_up(exchange, MHD_HEADER_KIND, "x-goog-api-key");
-    const char *query = look_up(exchange, MHD_GET_ARGUMENT_KIND, "key");
-    const char *key = header && *header ? header : query && *query ? query : NULL;
-    stats->key_in_url += query != NULL;
-    if (!key) {
-        stats->key_missing++;
-        refuse_key(exchange, true);
-        return false;
-    }
-    if (!is_known_key(exchange, key)) {
-        stats->key_wrong++;
-        refuse_key(exchange, false);
-        return false;
-    }
-    stats->key_header_ok += key == header;
-    return true;
-}
-
-static void count_foreign_keys(struct exchange *exchange)
-{
-    static const char *const headers[] = {"x-goog-api-key", "Authorization", "Cookie",
-                                          "x-litellm-api-key", "Proxy-Authorization"};
-    bool seen = look_up(exchange, MHD_GET_ARGUMENT_KIND, "key") != NULL;
-    for (size_t i = 0; i < sizeof(headers) / sizeof(*headers); i++) {
-        seen = seen || look_up(exchange, MHD_HEADER_KIND, headers[i]) != NULL;
-    }
-    exchange->sim->stats.key_foreign += seen;
 }
 
 bool routes_early(struct exchange *exchange)
 {
     struct stats *stats = &exchange->sim->stats;
     const struct route *route = find(exchange);
-    exchange->serve = route ? route->serve : NULL;
-    exchange->needs_key = !route || route->origin == ORIGIN_PROVIDER;
+    exchange->route = route;
     exchange->dialect = route ? route->dialect : DIALECT_PREDICT;
     exchange->event = route ? route->event : EVENT_OTHER;
     stats->submissions += exchange->event == EVENT_SUBMIT;
     if (exchange->foreign) {
-        count_foreign_keys(exchange);
+        auth_count_foreign(exchange);
     }
     if (!route || route->origin == ORIGIN_CONTROL || !rules_reset_early(exchange)) {
         return true;
@@ -192,17 +197,25 @@ bool routes_early(struct exchange *exchange)
     return false;
 }
 
+/* Omni is in one place only. */
+static bool is_served_there(const struct exchange *exchange)
+{
+    return exchange->dialect != DIALECT_INTERACTIONS || !*exchange->location ||
+           strcmp(exchange->location, "global") == 0;
+}
+
 void routes_dispatch(struct exchange *exchange)
 {
     struct stats *stats = &exchange->sim->stats;
     uint64_t accepted = stats->accepted;
     stats->polls += exchange->event == EVENT_POLL;
     stats->cancels += exchange->event == EVENT_CANCEL;
-    if (!exchange->serve) {
+    const struct route *route = exchange->route;
+    if (!route || !is_served_there(exchange)) {
         reply_error(exchange, 404, NULL, "veosim has no route %s %.200s", exchange->method,
                     exchange->path);
-    } else if (!exchange->needs_key || check_key(exchange)) {
-        exchange->serve(exchange);
+    } else if (auth_check(exchange, route->auth)) {
+        route->serve(exchange);
     }
     stats->refused += exchange->event == EVENT_SUBMIT && stats->accepted == accepted;
 }

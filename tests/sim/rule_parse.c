@@ -17,7 +17,9 @@ static const struct word event_words[] = {
     {"file", EVENT_FILE},
     {"download", EVENT_DOWNLOAD},
     {"cancel", EVENT_CANCEL},
-    {"any", EVENT_SUBMIT | EVENT_POLL | EVENT_FILE | EVENT_DOWNLOAD | EVENT_CANCEL | EVENT_OTHER},
+    {"token", EVENT_TOKEN},
+    {"any", EVENT_SUBMIT | EVENT_POLL | EVENT_FILE | EVENT_DOWNLOAD | EVENT_CANCEL | EVENT_OTHER |
+                EVENT_TOKEN},
     {NULL, 0},
 };
 
@@ -42,14 +44,18 @@ static const struct word action_words[] = {
     {NULL, 0},
 };
 
-static const struct word shape_words[] = {
-    {"google", SHAPE_GOOGLE},
-    {"interactions", SHAPE_INTERACTIONS},
-    {"openai", SHAPE_OPENAI},
-    {"array", SHAPE_ARRAY},
-    {"html", SHAPE_HTML},
-    {"empty", SHAPE_EMPTY},
+static const struct word quota_words[] = {
+    {"minute", QUOTA_MINUTE},
+    {"day", QUOTA_DAY},
+    {"spend", QUOTA_SPEND},
     {NULL, 0},
+};
+
+static const struct word shape_words[] = {
+    {"google", SHAPE_GOOGLE}, {"interactions", SHAPE_INTERACTIONS},
+    {"openai", SHAPE_OPENAI}, {"oauth", SHAPE_OAUTH},
+    {"array", SHAPE_ARRAY},   {"html", SHAPE_HTML},
+    {"empty", SHAPE_EMPTY},   {NULL, 0},
 };
 
 enum member_kind { MEMBER_TEXT, MEMBER_COUNT, MEMBER_DURATION };
@@ -62,6 +68,7 @@ static const struct member {
     {"match", MEMBER_TEXT, offsetof(struct rule, match)},
     {"message", MEMBER_TEXT, offsetof(struct rule, message)},
     {"code", MEMBER_TEXT, offsetof(struct rule, code)},
+    {"reason", MEMBER_TEXT, offsetof(struct rule, reason)},
     {"quota_id", MEMBER_TEXT, offsetof(struct rule, quota_id)},
     {"retry_info", MEMBER_TEXT, offsetof(struct rule, retry_info)},
     {"retry_after", MEMBER_TEXT, offsetof(struct rule, retry_after)},
@@ -144,6 +151,11 @@ static int read_special(struct rule *rule, struct json_value name, struct json_v
     if (json_equals(name, "shape")) {
         int result = read_word(shape_words, value, &word);
         rule->shape = (enum reply_shape)word;
+        return result;
+    }
+    if (json_equals(name, "quota")) {
+        int result = read_word(quota_words, value, &word);
+        rule->quota = (enum quota_kind)word;
         return result;
     }
     return json_equals(name, "do") ? 0 : -1;

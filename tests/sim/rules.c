@@ -70,8 +70,8 @@ void rules_serve_set(struct exchange *exchange)
 {
     struct error error = {0};
     struct rules rules = {0};
-    struct json *doc = json_parse(buf_text(&exchange->body), exchange->body.length,
-                                  (struct json_limits){0}, &error);
+    struct buf *text = &exchange->intake.text;
+    struct json *doc = json_parse(buf_text(text), text->length, (struct json_limits){0}, &error);
     if (!doc || read_rules(&rules, json_root(doc), &error) < 0) {
         rules_clear(&rules);
         reply_error(exchange, 400, NULL, "%s", error.message);

@@ -30,6 +30,9 @@ enum action {
     ACTION_DIRECTIVE,
 };
 
+/* Which quota a 429 is about; QUOTA_NONE: the rule says it all. */
+enum quota_kind { QUOTA_NONE, QUOTA_MINUTE, QUOTA_DAY, QUOTA_SPEND };
+
 /* Immutable but for its counters. Strings are owned; NULL is absent. */
 struct rule {
     unsigned references;
@@ -37,10 +40,12 @@ struct rule {
     enum action action;
     bool refuses; /* nothing is done: a submission is not accepted */
     enum reply_shape shape;
+    enum quota_kind quota;
 
     char *match;
     char *message;
     char *code;
+    char *reason;
     char *quota_id;
     char *retry_info;
     char *retry_after;

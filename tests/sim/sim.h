@@ -6,7 +6,9 @@
 #include <stdint.h>
 
 #include "tests/sim/operations.h"
+#include "tests/sim/quota.h"
 #include "tests/sim/rules.h"
+#include "tests/sim/token.h"
 
 #define SIM_NAME "veosim/" VEOD_VERSION " (a simulator of Google's video API)"
 
@@ -17,6 +19,10 @@ struct options {
     bool quiet;
     bool die_with_parent;
     bool old_outputs;
+    bool old_videos; /* the videos dialect calls a failed job completed */
+    bool seed_route;
+    bool quota_bucket;
+    bool quota_retry_info;
     const char *address;
     const char *port_file;
     const char *key;         /* NULL: any will do */
@@ -27,6 +33,12 @@ struct options {
     int64_t processing_ms;
     uint64_t video_bytes;
     uint64_t seed;
+    int64_t quota; /* submissions a model and window; 0: any number */
+    int64_t quota_window_ms;
+    uint64_t in_flight;          /* 0: any number */
+    const char *service_account; /* the file of its public key; NULL: there is none */
+    const char *token;           /* that is always good; NULL: none */
+    uint64_t token_seconds;
     enum delivery delivery;
 };
 
@@ -50,6 +62,12 @@ struct stats {
     uint64_t key_missing;
     uint64_t key_wrong;
     uint64_t key_foreign;
+    uint64_t throttled;
+    uint64_t tokens_issued;
+    uint64_t bearer_ok;
+    uint64_t bearer_missing;
+    uint64_t bearer_wrong;
+    uint64_t bearer_foreign;
 };
 
 /* What one of the two servers is told about itself. */
@@ -65,6 +83,8 @@ struct sim {
     struct timers timers;
     struct operations operations;
     struct rules rules;
+    struct quotas quotas;
+    struct tokens tokens;
     struct listener main;
     struct listener foreign;
     struct exchange *stalled; /* requests that a timer will let go on */

@@ -19,6 +19,18 @@ static void write_keys(struct jsonw *w, const struct stats *stats)
     jsonw_object_end(w);
 }
 
+static void write_tokens(struct jsonw *w, const struct stats *stats)
+{
+    jsonw_name(w, "tokens");
+    jsonw_object(w);
+    jsonw_member_uint(w, "issued", stats->tokens_issued);
+    jsonw_member_uint(w, "bearer_ok", stats->bearer_ok);
+    jsonw_member_uint(w, "bearer_missing", stats->bearer_missing);
+    jsonw_member_uint(w, "bearer_wrong", stats->bearer_wrong);
+    jsonw_member_uint(w, "bearer_foreign", stats->bearer_foreign);
+    jsonw_object_end(w);
+}
+
 static void write_counters(struct jsonw *w, const struct sim *sim)
 {
     const struct stats *stats = &sim->stats;
@@ -29,6 +41,7 @@ static void write_counters(struct jsonw *w, const struct sim *sim)
         {"submissions", stats->submissions},
         {"accepted", stats->accepted},
         {"refused", stats->refused},
+        {"throttled", stats->throttled},
         {"duplicates", sim->operations.duplicates},
         {"polls", stats->polls},
         {"polls_after_end", stats->polls_after_end},
@@ -61,17 +74,20 @@ static void write_files(struct jsonw *w, const struct operation *operation)
 
 static void write_operation(struct jsonw *w, const struct operation *operation)
 {
-    bool predict = operation->dialect == DIALECT_PREDICT;
+    static const char *const dialects[] = {"interactions", "predict", "vertex", "videos"};
     jsonw_object(w);
     jsonw_member_string(w, "name", operation->name);
     jsonw_member_string(w, "prompt", operation->prompt);
     jsonw_member_string(w, "model", operation->model);
-    jsonw_member_string(w, "dialect", predict ? "predict" : "interactions");
+    jsonw_member_string(w, "dialect", dialects[operation->dialect]);
+    jsonw_member_string(w, "path", operation->path);
     if (operation->body) {
         jsonw_name(w, "body");
-        jsonw_string_n(w, operation->body, operation->body_length);
+        jsonw_raw(w, operation->body, operation->body_length);
     }
-    jsonw_member_uint(w, "body_bytes", operation->body_length);
+    jsonw_member_uint(w, "body_bytes", operation->body_bytes);
+    jsonw_name(w, "inputs");
+    inputs_write(w, operation->inputs.list, operation->inputs.count);
     jsonw_member_int(w, "submitted_at", operation->submitted_at);
     if (operation->ended) {
         jsonw_member_int(w, "finished_at", operation->finished_at);
@@ -86,11 +102,6 @@ static void write_operation(struct jsonw *w, const struct operation *operation)
     jsonw_member_bool(w, "deleted", operation->deleted);
     write_files(w, operation);
     jsonw_object_end(w);
-}
-
-static const char *argument(const struct exchange *exchange, const char *name)
-{
-    return MHD_lookup_connection_value(exchange->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
 void stats_serve(struct exchange *exchange)
@@ -109,6 +120,7 @@ void stats_serve(struct exchange *exchange)
     jsonw_member_uint(&w, "now", sim->stats.connections_now);
     jsonw_object_end(&w);
     write_keys(&w, &sim->stats);
+    write_tokens(&w, &sim->stats);
     jsonw_object_end(&w);
     reply_json(&exchange->reply, 200, &json);
 }
@@ -116,8 +128,8 @@ void stats_serve(struct exchange *exchange)
 void stats_serve_operations(struct exchange *exchange)
 {
     const struct operations *operations = &exchange->sim->operations;
-    const char *prompt = argument(exchange, "prompt");
-    const char *limit = argument(exchange, "limit");
+    const char *prompt = exchange_argument(exchange, "prompt");
+    const char *limit = exchange_argument(exchange, "limit");
     size_t left = limit ? strtoul(limit, NULL, 10) : SIZE_MAX;
     struct buf json;
     struct jsonw w;
@@ -144,6 +156,7 @@ void stats_serve_reset(struct exchange *exchange)
     struct sim *sim = exchange->sim;
     uint64_t now = sim->stats.connections_now;
     operations_reset(&sim->operations);
+    quotas_clear(&sim->quotas);
     sim->stats = (struct stats){.connections = now, .connections_now = now};
     reply_text(&exchange->reply, 200, "application/json; charset=UTF-8", "{}\n");
 }

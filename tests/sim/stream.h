@@ -9,7 +9,7 @@
 
 #include "tests/sim/media.h"
 
-#define STREAM_PIECES  6
+#define STREAM_PIECES  10
 #define STREAM_FOREVER UINT64_MAX
 
 enum piece_kind { PIECE_TEXT, PIECE_MEDIA, PIECE_BASE64, PIECE_FILLER };

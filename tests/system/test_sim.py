@@ -1083,7 +1083,7 @@ def test_operations(sim):
     sim.download(uri_of(ended))
     sim.interact("a dog [sim: latency=1h]")
     cat, dog = sim.operations()
-    assert json.loads(cat["body"]) == {"instances": [{"prompt": "a cat"}]}
+    assert cat["body"] == {"instances": [{"prompt": "a cat"}]}
     assert cat["name"] == ended["name"] and cat["prompt"] == "a cat" and cat["model"] == VEO
     assert cat["finished_at"] - cat["submitted_at"] >= 20
     assert cat["polls"] >= 1 and cat["downloads"] == 1 and 0 <= cat["first_poll_after_ms"]

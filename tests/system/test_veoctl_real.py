@@ -59,7 +59,7 @@ def test_all_options_of_generate(sim, daemon):
     run(daemon, "generate", "-m", VEO, "-a", "9:16", "-r", "720p", "-d", "8s", "-n", "rain",
         "--seed", 7, "--priority", 5, "-l", "set=pets", "-l", "n=1", "--key", "k", "--deadline",
         "1h", "--max-attempts", 2, "--wait", "a cat")
-    body = json.loads(sim.operations("a cat")[0]["body"])
+    body = sim.operations("a cat")[0]["body"]
     assert body["parameters"] == {"aspectRatio": "9:16", "resolution": "720p",
                                   "durationSeconds": 8, "negativePrompt": "rain", "seed": 7}
     job = json.loads(run(daemon, "--json", "status", "last").stdout)
