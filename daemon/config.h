@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "daemon/core/model_table.h"
+#include "proto/buf.h"
 #include "proto/error.h"
 
 #define CONFIG_PROVIDERS_MAX 32
@@ -82,6 +84,8 @@ struct config {
     struct config_provider providers[CONFIG_PROVIDERS_MAX];
     size_t provider_count;
     bool provider_is_default; /* none was configured */
+
+    struct model_table *models; /* the shipped ones, changed by the sections [model GLOB] */
 };
 
 /* Reads the defaults, then `path` (may be missing if it is the built-in one), then PATH.d/NAME.conf
@@ -90,6 +94,14 @@ struct config {
 int config_load(const char *path, bool may_be_missing, char *const *overrides, struct config *ret,
                 struct error *error);
 void config_free(struct config *config);
+
+/* Takes from `anew` what can change while veod runs: [budget], [limits], [poll], [retry], [output],
+ * [model …], and a provider's weight, rate_per_minute, in_flight and daily_budget_usd. `anew` gets
+ * the old values, to be freed once nobody borrows them any more. The names of the changed keys are
+ * listed in `changed`, split by blanks. -1 with `error` (conflict, the keys' names) and nothing
+ * changed, if anything else differs. */
+int config_reload(struct config *config, struct config *anew, struct buf *changed,
+                  struct error *error);
 
 /* As veod.conf, with all defaults. */
 void config_print(const struct config *config, FILE *to);

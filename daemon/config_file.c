@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,6 +81,18 @@ int config_file_read(const char *path, bool may_be_missing, config_set_fn *set, 
         return error_set(error, ERROR_UNAVAILABLE, NULL, "%s: %s", path, strerror(errno));
     }
     int status = read_open_file(&reading, path);
+    fclose(reading.file);
+    return status;
+}
+
+int config_text_read(const char *name, const void *text, size_t length, config_set_fn *set,
+                     void *arg, struct error *error)
+{
+    struct reading reading = {.set = set, .arg = arg, .error = error};
+    reading.file = fmemopen((void *)(uintptr_t)text, length, "r");
+    if (!reading.file)
+        return error_set(error, ERROR_INTERNAL, NULL, "%s: %s", name, strerror(errno));
+    int status = read_open_file(&reading, name);
     fclose(reading.file);
     return status;
 }

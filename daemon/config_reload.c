@@ -1,0 +1,111 @@
+/* What of a configuration can change while veod runs. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/config_key.h"
+
+#define NAMES_MAX 200 /* bytes of the keys' names in a refusal */
+
+struct comparing {
+    struct buf *changed; /* what may change */
+    struct buf fixed;    /* what may not */
+};
+
+static bool may_change(const struct key *key)
+{
+    static const char *const sections[] = {"budget", "limits", "poll", "retry", "output"};
+    static const char *const of_provider[] = {"weight", "rate_per_minute", "in_flight",
+                                              "daily_budget_usd"};
+    if (strcmp(key->section, "provider") == 0) {
+        for (size_t i = 0; i < sizeof(of_provider) / sizeof(of_provider[0]); i++)
+            if (strcmp(key->name, of_provider[i]) == 0)
+                return true;
+        return false;
+    }
+    for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++)
+        if (strcmp(key->section, sections[i]) == 0)
+            return true;
+    return false;
+}
+
+static void note(struct buf *names, const char *section, const char *of, const char *key)
+{
+    buf_addf(names, "%s%s%s%s.%s", names->length ? " " : "", section, of ? " " : "", of ? of : "",
+             key);
+}
+
+static void compare_keys(struct comparing *comparing, const struct key_table *table, const char *of,
+                         const void *a, const void *b)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        const struct key *key = &table->rows[i];
+        if (!config_key_is_same(key, a, b))
+            note(may_change(key) ? comparing->changed : &comparing->fixed, key->section, of,
+                 key->name);
+    }
+}
+
+static char *print_models(const struct config *config)
+{
+    char *text = NULL;
+    size_t length = 0;
+    FILE *stream = open_memstream(&text, &length);
+    if (stream) {
+        model_table_print(config->models, stream);
+        fclose(stream);
+    }
+    return text;
+}
+
+static void compare_models(struct comparing *comparing, const struct config *a,
+                           const struct config *b)
+{
+    char *one = print_models(a), *other = print_models(b);
+    if (!one || !other || strcmp(one, other) != 0)
+        buf_addf(comparing->changed, "%smodel", comparing->changed->length ? " " : "");
+    free(one);
+    free(other);
+}
+
+static void compare(struct comparing *comparing, const struct config *a, const struct config *b)
+{
+    compare_keys(comparing, &config_keys, NULL, a, b);
+    bool same_providers = a->provider_count == b->provider_count;
+    for (size_t i = 0; same_providers && i < a->provider_count; i++)
+        same_providers = strcmp(a->providers[i].name, b->providers[i].name) == 0;
+    if (!same_providers)
+        buf_addf(&comparing->fixed, "%sprovider", comparing->fixed.length ? " " : "");
+    for (size_t i = 0; same_providers && i < a->provider_count; i++)
+        compare_keys(comparing, &config_provider_keys, a->providers[i].name, &a->providers[i],
+                     &b->providers[i]);
+    compare_models(comparing, a, b);
+}
+
+static void swap_keys(const struct key_table *table, void *to, void *from)
+{
+    for (size_t i = 0; i < table->count; i++)
+        if (may_change(&table->rows[i]))
+            config_key_swap(&table->rows[i], to, from);
+}
+
+int config_reload(struct config *config, struct config *anew, struct buf *changed,
+                  struct error *error)
+{
+    struct comparing comparing = {.changed = changed};
+    buf_init(&comparing.fixed, NAMES_MAX);
+    compare(&comparing, config, anew);
+    if (comparing.fixed.length > 0) {
+        error_set(error, ERROR_CONFLICT, NULL, "nothing was applied: a restart is needed for %s%s",
+                  buf_text(&comparing.fixed), comparing.fixed.failed ? " …" : "");
+        buf_free(&comparing.fixed);
+        return -1;
+    }
+    buf_free(&comparing.fixed);
+    swap_keys(&config_keys, config, anew);
+    for (size_t i = 0; i < config->provider_count; i++)
+        swap_keys(&config_provider_keys, &config->providers[i], &anew->providers[i]);
+    struct model_table *models = config->models;
+    config->models = anew->models;
+    anew->models = models;
+    return 0;
+}
