@@ -223,7 +223,8 @@ static int open_http(struct veod *veod, struct error *error)
 {
     const struct http_config config = {
         .at_once = {[HTTP_CALLS] = (unsigned)veod->config.calls,
-                    [HTTP_TRANSFERS] = (unsigned)veod->config.transfers},
+                    [HTTP_TRANSFERS] = (unsigned)veod->config.transfers,
+                    [HTTP_UPLOADS] = (unsigned)veod->config.transfers},
         .ca_file = veod->config.ca_file,
         .user_agent = "veod/" VEOD_VERSION,
     };

@@ -29,7 +29,7 @@ struct http {
     char *ca_file;
     char *user_agent;
     bool taken_back; /* a slot is to be cleared */
-    bool resuming;   /* a slot is to be resumed */
+    bool noticed;    /* a slot is to be attended */
     bool closing;
     void (*closed)(void *);
     void *closed_arg;
@@ -97,7 +97,7 @@ static void clear_taken_back(struct http *http)
         return;
     http->taken_back = false;
     for (size_t i = 0; i < http->slot_count; i++)
-        if (http->slots[i].on_wire && !http->slots[i].transfer)
+        if ((http->slots[i].on_wire || http->slots[i].upload) && !http->slots[i].transfer)
             slot_give_back(http, &http->slots[i]);
 }
 
@@ -113,16 +113,16 @@ static void finish_completed(struct http *http)
     }
 }
 
-static void resume_paused(struct http *http)
+static void attend_slots(struct http *http)
 {
-    if (!http->resuming)
+    if (!http->noticed)
         return;
-    http->resuming = false;
+    http->noticed = false;
     for (size_t i = 0; i < http->slot_count && !http->closing; i++) {
         struct http_slot *slot = &http->slots[i];
-        if (!slot->resume || !slot->transfer)
+        if (!slot->transfer || !(slot->resume || slot->opened || slot->fed))
             continue;
-        CURLcode code = slot_resume(slot);
+        CURLcode code = slot_attend(slot);
         if (http->closing)
             return;
         if (code != CURLE_OK)
@@ -164,8 +164,7 @@ static void start_waiting(struct http *http, enum http_lane which)
         if (wanted && !http->closing) {
             start_in(http, which, transfer, &request);
         } else {
-            free(request.url);
-            free(request.body);
+            slot_free_request(&request);
         }
         if (http->closing)
             return;
@@ -199,7 +198,7 @@ static void on_turn(void *arg)
     struct http *http = arg;
     if (!http->closing) {
         clear_taken_back(http);
-        resume_paused(http);
+        attend_slots(http);
         for (int i = 0; i < HTTP_LANES && !http->closing; i++)
             start_waiting(http, (enum http_lane)i);
     }
@@ -252,6 +251,7 @@ static void make_slots(struct http *http, const struct http_config *config)
     for (int i = 0; i < HTTP_LANES; i++)
         for (unsigned n = 0; n < config->at_once[i]; n++, slot++) {
             slot->loop = &http->loop;
+            slot->noticed = &http->noticed;
             slot->ca_file = http->ca_file;
             slot->user_agent = http->user_agent;
             slot->lane = (enum http_lane)i;
@@ -260,15 +260,15 @@ static void make_slots(struct http *http, const struct http_config *config)
         }
 }
 
-/* Lanes never share a host's connections over TLS, so this bounds the larger one. Over plain HTTP
- * they do. */
+/* Calls never share a host's connections over TLS with the other lanes, so this bounds the larger
+ * side. Over plain HTTP they do. */
 static void limit_connections(struct http *http, const struct http_config *config)
 {
     unsigned calls = config->at_once[HTTP_CALLS];
-    unsigned transfers = config->at_once[HTTP_TRANSFERS];
+    unsigned others = config->at_once[HTTP_TRANSFERS] + config->at_once[HTTP_UPLOADS];
     if (calls > CALLS_CONNECTIONS_MAX)
         calls = CALLS_CONNECTIONS_MAX;
-    long host = (long)calls + (long)transfers;
+    long host = (long)calls + (long)others;
     curl_multi_setopt(http->loop.multi, CURLMOPT_MAX_HOST_CONNECTIONS, host);
     curl_multi_setopt(http->loop.multi, CURLMOPT_MAXCONNECTS, 2 * host);
 }
@@ -277,8 +277,9 @@ int http_new(uv_loop_t *loop, const struct http_config *config, struct http **re
              struct error *error)
 {
     char *ca_file = NULL;
-    if (config->at_once[HTTP_CALLS] == 0 || config->at_once[HTTP_TRANSFERS] == 0)
-        return error_set(error, ERROR_INVALID_ARGUMENT, NULL, "no transfers allowed at once");
+    for (int i = 0; i < HTTP_LANES; i++)
+        if (config->at_once[i] == 0)
+            return error_set(error, ERROR_INVALID_ARGUMENT, NULL, "no transfers allowed at once");
     if (find_ca_file(config->ca_file, &ca_file, error) < 0)
         return -1;
     /* libcurl is told to keep its hands off signals; OpenSSL writes without MSG_NOSIGNAL. */
@@ -307,11 +308,9 @@ void http_start(struct http *http, struct http_transfer *transfer)
 
 void http_resume(struct http *http, struct http_transfer *transfer)
 {
-    if (!transfer->slot)
-        return;
-    transfer->slot->resume = true;
-    http->resuming = true;
-    http_loop_wake(&http->loop);
+    (void)http;
+    if (transfer->slot)
+        slot_wish_resume(transfer->slot);
 }
 
 void http_cancel(struct http *http, struct http_transfer *transfer)

@@ -21,6 +21,7 @@ struct http_slot;
 enum http_lane {
     HTTP_CALLS,     /* submissions and polls: small; HTTP/2 where the server offers it */
     HTTP_TRANSFERS, /* downloads: HTTP/1.1 on connections of their own */
+    HTTP_UPLOADS,   /* submissions with files in them: likewise, so that no poll waits for one */
     HTTP_LANES
 };
 
@@ -40,8 +41,9 @@ void http_close(struct http *http, void (*closed)(void *), void *arg);
 enum http_method { HTTP_GET, HTTP_POST, HTTP_DELETE };
 
 /* A file in the midst of a body: read while it is sent, with a buffer of its own of fixed size, on
- * libuv's worker pool. If it can't be read, or has another length than it should, nothing more is
- * sent and the transfer ends as HTTP_NOT_SENT if that was found before anything left. */
+ * libuv's worker pool. All are opened before anything leaves: if one can't be, or has another
+ * length than it should, the transfer ends as HTTP_NOT_SENT. If one can't be read later, nothing
+ * more is sent and it ends as HTTP_NO_ANSWER. */
 struct http_part {
     size_t at;      /* in `body` */
     char *path;     /* absolute; no symbolic link is followed at its end */
@@ -61,15 +63,19 @@ struct http_request {
     size_t body_length;
     char *content_type;      /* owned; NULL: application/json */
     const char *header;      /* one more, "Name: value", static; NULL: none */
+    const char *wanted;      /* name of a header of the answer, static: see reply->wanted */
     struct http_part *parts; /* owned, and so are their paths; in the order of `at` */
     size_t part_count;
     uint64_t range_from; /* above 0: "Range: bytes=N-" */
-    bool only_once; /* never sent again by libcurl on another connection: for what costs money */
-    bool allow_private; /* may connect to loopback, link-local and private addresses */
-    int64_t connect_ms; /* to be connected */
-    int64_t stall_ms;   /* without progress */
-    int64_t total_ms;   /* 0: no bound in total */
-    size_t max_body;    /* bytes of the answer kept for `done` */
+    bool only_once;      /* never sent again by libcurl on another connection: for what costs money;
+                            true of a body with files in any case */
+    bool is_secret;      /* both bodies are wiped when they are done with */
+    bool no_proxy;       /* whatever the environment says */
+    bool allow_private;  /* may connect to loopback, link-local and private addresses */
+    int64_t connect_ms;  /* to be connected */
+    int64_t stall_ms;    /* without progress */
+    int64_t total_ms;    /* 0: no bound in total. With files: from the end of the body */
+    size_t max_body;     /* bytes of the answer kept for `done` */
 };
 
 enum http_end {
@@ -84,6 +90,7 @@ struct http_reply {
     enum http_end end;
     int status;         /* 0 if there was none */
     const char *reason; /* libcurl's words, for anything but ANSWERED */
+    bool input_gone;    /* a file of the body is gone or has changed; `reason` says which */
     const char *body;   /* what `body` did not take; NUL-terminated */
     size_t body_length;
     const char *content_type; /* NULL if there was none */
@@ -92,6 +99,7 @@ struct http_reply {
     int64_t range_total;      /* -1 if unknown */
     const char *location;     /* absolute address of a redirect; NULL if there was none */
     int64_t retry_after_ms;   /* Retry-After; -1 if there was none */
+    const char *wanted;       /* that header's value; NULL: it wasn't there */
     bool peer_private;        /* the connection was to a private address */
 };
 

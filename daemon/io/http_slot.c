@@ -8,67 +8,11 @@
 #include "daemon/io/http_url.h"
 #include "proto/mem.h"
 
-#define HEAD_MAX        (128 * 1024) /* bytes of an answer's header lines */
-#define BODY_KEPT       (64 * 1024)  /* a larger buffer is not kept for the next answer */
-#define RETRY_AFTER_MAX (366LL * 24 * 3600)
+#define BODY_KEPT (64 * 1024) /* a larger buffer is not kept for the next answer */
 
 /* Servers close idle connections when they like: uvicorn, which LiteLLM runs on, after 5 s. What
  * must not be sent twice takes none that is about to be closed. */
 #define ONLY_ONCE_IDLE_MAX 3L /* seconds */
-
-static long slot_status(const struct http_slot *slot)
-{
-    long status = 0;
-    curl_easy_getinfo(slot->easy, CURLINFO_RESPONSE_CODE, &status);
-    return status;
-}
-
-static const char *slot_header(const struct http_slot *slot, const char *name)
-{
-    struct curl_header *header;
-    if (curl_easy_header(slot->easy, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
-        return NULL;
-    return header->value;
-}
-
-/* "bytes 100-199/1000"; the total may be "*". */
-static void read_content_range(const char *text, struct http_reply *ret)
-{
-    uint64_t first, last, total;
-    int end = 0;
-    if (!text || sscanf(text, "bytes %" SCNu64 "-%" SCNu64 "/%n", &first, &last, &end) != 2 ||
-        end == 0 || first > last || last >= INT64_MAX)
-        return;
-    ret->range_start = (int64_t)first;
-    if (sscanf(text + end, "%" SCNu64, &total) == 1 && total > last && total <= INT64_MAX)
-        ret->range_total = (int64_t)total;
-}
-
-static void reply_clear(struct http_reply *reply)
-{
-    *reply = (struct http_reply){.body = "",
-                                 .content_length = -1,
-                                 .range_start = -1,
-                                 .range_total = -1,
-                                 .retry_after_ms = -1};
-}
-
-static void fill_head(struct http_slot *slot)
-{
-    struct http_reply *reply = &slot->reply;
-    char *content_type = NULL;
-    curl_off_t length = -1;
-    reply_clear(reply);
-    reply->status = (int)slot_status(slot);
-    curl_easy_getinfo(slot->easy, CURLINFO_CONTENT_TYPE, &content_type);
-    curl_easy_getinfo(slot->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-    reply->content_type = content_type;
-    reply->content_length = length;
-    reply->peer_private = slot->peer_private;
-    if (reply->status == 206)
-        read_content_range(slot_header(slot, "Content-Range"), reply);
-    slot->head_known = true;
-}
 
 static size_t on_header(char *line, size_t size, size_t length, void *arg)
 {
@@ -79,7 +23,7 @@ static size_t on_header(char *line, size_t size, size_t length, void *arg)
         slot->head_ended = false;
     slot->progress_at = uv_now(slot->loop->uv);
     slot->head_bytes += size * length;
-    slot->head_too_large = slot->head_bytes > HEAD_MAX;
+    slot->head_too_large = slot->head_bytes > HTTP_HEAD_MAX;
     return slot->head_too_large ? 0 : size * length;
 }
 
@@ -112,19 +56,48 @@ static size_t on_body(char *data, size_t size, size_t length, void *arg)
         return 0;
     slot->progress_at = uv_now(slot->loop->uv);
     if (!slot->head_known)
-        fill_head(slot);
+        slot_fill_head(slot);
     if (slot->transfer->body && slot->reply.status / 100 == 2)
         return hand_over(slot, data, size * length);
     return keep(slot, data, size * length);
 }
 
+static size_t read_memory(struct http_slot *slot, char *room, size_t size)
+{
+    size_t left = slot->request.body_length - (size_t)slot->body_read;
+    size_t taken = left < size ? left : size;
+    if (taken > 0)
+        memcpy(room, slot->request.body + slot->body_read, taken);
+    return taken;
+}
+
+static size_t read_upload(struct http_slot *slot, char *room, size_t size)
+{
+    size_t taken = 0;
+    switch (upload_take(slot->upload, room, size, &taken)) {
+    case UPLOAD_WAIT:
+        slot->starving = true;
+        return CURL_READFUNC_PAUSE;
+    case UPLOAD_FAILED:
+        return CURL_READFUNC_ABORT;
+    case UPLOAD_TAKEN:
+        break;
+    }
+    if (!upload_is_at_end(slot->upload))
+        return taken;
+    slot->sent_at = uv_now(slot->loop->uv);
+    if (slot->request.total_ms > 0)
+        http_loop_alarm(slot->loop, (uint64_t)slot->request.total_ms);
+    return taken;
+}
+
 static size_t on_read(char *room, size_t size, size_t length, void *arg)
 {
     struct http_slot *slot = arg;
-    size_t left = slot->request.body_length - slot->body_read;
-    size_t taken = left < size * length ? left : size * length;
-    if (taken > 0)
-        memcpy(room, slot->request.body + slot->body_read, taken);
+    size_t taken = slot->upload ? read_upload(slot, room, size * length)
+                                : read_memory(slot, room, size * length);
+    if (taken == CURL_READFUNC_PAUSE || taken == CURL_READFUNC_ABORT)
+        return taken;
     slot->body_read += taken;
     slot->progress_at = uv_now(slot->loop->uv);
     return taken;
@@ -137,9 +110,10 @@ static int on_seek(void *arg, curl_off_t offset, int origin)
         slot->refused_resend = true;
         return CURL_SEEKFUNC_FAIL;
     }
-    if (origin != SEEK_SET || offset < 0 || (size_t)offset > slot->request.body_length)
+    if (origin != SEEK_SET || offset < 0 || (size_t)offset > slot->request.body_length ||
+        (slot->upload && offset > 0))
         return CURL_SEEKFUNC_CANTSEEK;
-    slot->body_read = (size_t)offset;
+    slot->body_read = (uint64_t)offset;
     return CURL_SEEKFUNC_OK;
 }
 
@@ -215,7 +189,7 @@ static void set_connection(struct http_slot *slot)
         curl_easy_setopt(easy, CURLOPT_USERAGENT, slot->user_agent);
     if (slot->request.connect_ms > 0)
         curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)slot->request.connect_ms);
-    if (slot->request.total_ms > 0)
+    if (slot->request.total_ms > 0 && !slot->upload)
         curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)slot->request.total_ms);
 }
 
@@ -233,15 +207,17 @@ static void set_lane(struct http_slot *slot)
     /* libcurl 7.88 puts a request on a busy HTTP/1.1 connection if another one to the same host
      * speaks HTTP/2. The scope is part of a host's identity there, and the kernel ignores it for
      * all but link-local addresses. */
-    if (slot->lane == HTTP_TRANSFERS && http_is_https(slot->request.url))
+    if (slot->lane != HTTP_CALLS && http_is_https(slot->request.url))
         curl_easy_setopt(easy, CURLOPT_ADDRESS_SCOPE, 1L);
 }
 
 static void set_proxy(struct http_slot *slot)
 {
     const char *proxy = http_proxy(slot->request.url);
+    if (slot->request.no_proxy)
+        proxy = NULL;
     slot->through_proxy = proxy != NULL;
-    if (slot->request.allow_private)
+    if (slot->request.allow_private && !slot->request.no_proxy)
         return;
     /* No address to look at behind a proxy, so what goes there must not depend on no_proxy. */
     curl_easy_setopt(slot->easy, CURLOPT_PROXY, proxy ? proxy : "");
@@ -251,7 +227,8 @@ static void set_proxy(struct http_slot *slot)
 static void set_body(struct http_slot *slot)
 {
     CURL *easy = slot->easy;
-    curl_off_t length = (curl_off_t)slot->request.body_length;
+    curl_off_t length =
+        (curl_off_t)(slot->upload ? upload_length(slot->upload) : slot->request.body_length);
     if (slot->request.method == HTTP_DELETE)
         curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, "DELETE");
     if (slot->request.method != HTTP_POST)
@@ -282,16 +259,15 @@ static void add_header(struct http_slot *slot, size_t *count, char *line)
 static void set_headers(struct http_slot *slot)
 {
     static char no_expect[] = "Expect:";
-    static char json[] = "Content-Type: application/json";
     const struct http_request *request = &slot->request;
     size_t count = 0;
     add_header(slot, &count, no_expect);
     if (request->method == HTTP_POST)
-        add_header(slot, &count, json);
-    if (request->secret_name) {
-        slot->secret_line = mem_format("%s: %s", request->secret_name, request->secret_value);
+        add_header(slot, &count, slot->type_line);
+    if (slot->secret_line)
         add_header(slot, &count, slot->secret_line);
-    }
+    if (request->header)
+        add_header(slot, &count, (char *)(uintptr_t)request->header);
     curl_easy_setopt(slot->easy, CURLOPT_HTTPHEADER, slot->headers);
     if (request->range_from > 0) {
         char range[32];
@@ -300,33 +276,32 @@ static void set_headers(struct http_slot *slot)
     }
 }
 
-CURLcode slot_begin(struct http_slot *slot, struct http_request *request)
+/* Lines of a header are kept here: what they are made of may be gone when the files are open. */
+static CURLcode make_lines(struct http_slot *slot)
 {
-    slot->request = *request;
-    slot->body.max = request->max_body < SIZE_MAX / 2 ? request->max_body : SIZE_MAX / 2;
-    slot->progress_at = uv_now(slot->loop->uv);
-    reply_clear(&slot->reply);
-    if (!slot->easy)
-        slot->easy = curl_easy_init();
-    if (!slot->easy)
-        return CURLE_OUT_OF_MEMORY;
-    if (!http_is_url(request->url))
-        return CURLE_URL_MALFORMAT;
+    const struct http_request *request = &slot->request;
+    const char *type = request->content_type ? request->content_type : "application/json";
     if (request->secret_name && strpbrk(request->secret_value, "\r\n")) {
         snprintf(slot->reason, sizeof(slot->reason), "the credential has a line break in it");
         return CURLE_BAD_FUNCTION_ARGUMENT;
     }
-    if (!request->allow_private && http_names_private_host(request->url)) {
-        slot->refused_peer = true;
-        return CURLE_COULDNT_CONNECT;
-    }
-    curl_easy_setopt(slot->easy, CURLOPT_URL, request->url);
+    slot->type_line = mem_format("Content-Type: %s", type);
+    if (request->secret_name)
+        slot->secret_line = mem_format("%s: %s", request->secret_name, request->secret_value);
+    slot->request.secret_value = NULL;
+    return CURLE_OK;
+}
+
+static CURLcode put_on_wire(struct http_slot *slot)
+{
+    curl_easy_setopt(slot->easy, CURLOPT_URL, slot->request.url);
     set_callbacks(slot);
     set_connection(slot);
     set_lane(slot);
     set_proxy(slot);
     set_body(slot);
     set_headers(slot);
+    slot->progress_at = uv_now(slot->loop->uv);
     CURLMcode code = curl_multi_add_handle(slot->loop->multi, slot->easy);
     slot->on_wire = code == CURLM_OK;
     if (!slot->on_wire)
@@ -334,102 +309,133 @@ CURLcode slot_begin(struct http_slot *slot, struct http_request *request)
     return slot->on_wire ? CURLE_OK : CURLE_FAILED_INIT;
 }
 
-CURLcode slot_resume(struct http_slot *slot)
+static void notice(struct http_slot *slot, bool *what)
 {
-    slot->resume = false;
-    slot->paused = false;
+    *what = true;
+    *slot->noticed = true;
+    http_loop_wake(slot->loop);
+}
+
+static void on_files_open(void *arg, bool well)
+{
+    struct http_slot *slot = arg;
+    (void)well;
+    notice(slot, &slot->opened);
+}
+
+static void on_upload_ready(void *arg)
+{
+    struct http_slot *slot = arg;
+    if (slot->starving)
+        notice(slot, &slot->fed);
+}
+
+static void open_files(struct http_slot *slot)
+{
+    static const struct upload_hooks hooks = {on_files_open, on_upload_ready};
+    struct http_request *request = &slot->request;
+    slot->upload = upload_open(slot->loop->uv, request->body, request->body_length, request->parts,
+                               request->part_count, &hooks, slot);
+    request->parts = NULL;
+    request->part_count = 0;
+    request->only_once = true;
+}
+
+CURLcode slot_begin(struct http_slot *slot, struct http_request *request)
+{
+    slot->request = *request;
+    slot->body.max = request->max_body < SIZE_MAX / 2 ? request->max_body : SIZE_MAX / 2;
+    if (request->is_secret) /* growing would leave copies of it behind */
+        (void)buf_reserve(&slot->body, request->max_body);
+    slot_clear_reply(&slot->reply);
+    if (!slot->easy)
+        slot->easy = curl_easy_init();
+    if (!slot->easy)
+        return CURLE_OUT_OF_MEMORY;
+    if (!http_is_url(request->url))
+        return CURLE_URL_MALFORMAT;
+    if (!request->allow_private && http_names_private_host(request->url)) {
+        slot->refused_peer = true;
+        return CURLE_COULDNT_CONNECT;
+    }
+    CURLcode code = make_lines(slot);
+    if (code != CURLE_OK || request->part_count == 0)
+        return code == CURLE_OK ? put_on_wire(slot) : code;
+    open_files(slot);
+    return CURLE_OK;
+}
+
+void slot_wish_resume(struct http_slot *slot)
+{
+    notice(slot, &slot->resume);
+}
+
+static CURLcode unpause(struct http_slot *slot)
+{
+    slot->paused = slot->paused && !slot->resume;
+    slot->starving = slot->starving && !slot->fed;
+    slot->resume = slot->fed = false;
     slot->progress_at = uv_now(slot->loop->uv);
     slot->loop->depth++;
-    CURLcode code = curl_easy_pause(slot->easy, CURLPAUSE_CONT);
+    CURLcode code = curl_easy_pause(slot->easy, (slot->paused ? CURLPAUSE_RECV : 0) |
+                                                    (slot->starving ? CURLPAUSE_SEND : 0));
     slot->loop->depth--;
     /* It has ended, and libcurl will say how. */
     return code == CURLE_BAD_FUNCTION_ARGUMENT ? CURLE_OK : code;
 }
 
+CURLcode slot_attend(struct http_slot *slot)
+{
+    if (slot->opened) {
+        slot->opened = false;
+        return upload_reason(slot->upload) ? CURLE_READ_ERROR : put_on_wire(slot);
+    }
+    return slot->on_wire && (slot->resume || slot->fed) ? unpause(slot) : CURLE_OK;
+}
+
+static int64_t left_of(const struct http_slot *slot, int64_t limit, uint64_t since)
+{
+    int64_t gone = (int64_t)(uv_now(slot->loop->uv) - since);
+    return gone < limit ? limit - gone : 0;
+}
+
+/* libcurl counts from the transfer's begin, and a large body may take its time. */
+int64_t slot_until_overdue(const struct http_slot *slot)
+{
+    if (!slot->sent_at || slot->request.total_ms <= 0)
+        return -1;
+    return left_of(slot, slot->request.total_ms, slot->sent_at);
+}
+
 int64_t slot_patience(const struct http_slot *slot)
 {
+    int64_t overdue = slot_until_overdue(slot);
     if (slot->request.stall_ms <= 0 || slot->paused)
-        return -1;
+        return overdue;
     if (!slot->dispatched) /* connecting has a bound of its own */
         return slot->request.stall_ms;
-    int64_t quiet = (int64_t)(uv_now(slot->loop->uv) - slot->progress_at);
-    return quiet < slot->request.stall_ms ? slot->request.stall_ms - quiet : 0;
+    int64_t stall = left_of(slot, slot->request.stall_ms, slot->progress_at);
+    return overdue >= 0 && overdue < stall ? overdue : stall;
 }
 
-static int64_t retry_after_ms(const struct http_slot *slot)
+void slot_free_request(struct http_request *request)
 {
-    const char *text = slot_header(slot, "Retry-After");
-    curl_off_t seconds = 0;
-    if (!text)
-        return -1;
-    curl_easy_getinfo(slot->easy, CURLINFO_RETRY_AFTER, &seconds);
-    if (seconds == 0 && text[0] != '0' && curl_getdate(text, NULL) == -1)
-        return -1;
-    if (seconds < 0)
-        seconds = 0;
-    return (seconds < RETRY_AFTER_MAX ? seconds : RETRY_AFTER_MAX) * 1000;
-}
-
-static enum http_end how_it_ended(const struct http_slot *slot, CURLcode code)
-{
-    if (slot->stopped)
-        return HTTP_STOPPED;
-    if (slot->too_large)
-        return HTTP_TOO_LARGE;
-    if (!slot->dispatched)
-        return HTTP_NOT_SENT;
-    /* libcurl is content with a header that was cut short. */
-    return code == CURLE_OK && slot->head_ended ? HTTP_ANSWERED : HTTP_NO_ANSWER;
-}
-
-static void give_reason(struct http_slot *slot, CURLcode code)
-{
-    size_t size = sizeof(slot->reason);
-    if (slot->refused_peer && !slot->dispatched) {
-        char *host = http_host(slot->request.url);
-        snprintf(slot->reason, size, "refused: %s is a private address", host);
-        free(host);
-    } else if (slot->refused_resend)
-        snprintf(slot->reason, size, "the connection was lost before the answer; not sent again");
-    else if (slot->stopped)
-        snprintf(slot->reason, size, "stopped");
-    else if (slot->too_large)
-        snprintf(slot->reason, size, "the answer is longer than %zu bytes", slot->request.max_body);
-    else if (slot->head_too_large)
-        snprintf(slot->reason, size, "the answer's header is longer than %d bytes", HEAD_MAX);
-    else if (slot->stalled)
-        snprintf(slot->reason, size, "no progress for %" PRId64 " ms", slot->request.stall_ms);
-    else if (code == CURLE_OK)
-        snprintf(slot->reason, size, "the answer ended within its header");
-    else if (slot->reason[0] == '\0')
-        snprintf(slot->reason, size, "%s", curl_easy_strerror(code));
-}
-
-const struct http_reply *slot_reply(struct http_slot *slot, CURLcode code)
-{
-    struct http_reply *reply = &slot->reply;
-    char *location = NULL;
-    if (slot->on_wire) {
-        fill_head(slot);
-        reply->retry_after_ms = retry_after_ms(slot);
-        curl_easy_getinfo(slot->easy, CURLINFO_REDIRECT_URL, &location);
-        reply->location = location;
-    }
-    reply->end = how_it_ended(slot, code);
-    reply->body_length = slot->body.length;
-    reply->body = buf_text(&slot->body);
-    if (reply->end != HTTP_ANSWERED) {
-        give_reason(slot, code);
-        reply->reason = slot->reason;
-    }
-    return reply;
-}
-
-static void request_free(struct http_request *request)
-{
+    if (request->is_secret && request->body)
+        explicit_bzero(request->body, request->body_length);
     free(request->url);
     free(request->body);
+    free(request->content_type);
+    upload_free_parts(request->parts, request->part_count);
     *request = (struct http_request){0};
+}
+
+static void free_secret(struct http_slot *slot)
+{
+    if (slot->secret_line)
+        explicit_bzero(slot->secret_line, strlen(slot->secret_line));
+    if (slot->request.is_secret && slot->body.data)
+        explicit_bzero(slot->body.data, slot->body.capacity);
+    free(slot->secret_line);
 }
 
 void slot_clear(struct http_slot *slot)
@@ -438,16 +444,16 @@ void slot_clear(struct http_slot *slot)
         curl_multi_remove_handle(slot->loop->multi, slot->easy);
     if (slot->easy)
         curl_easy_reset(slot->easy);
-    if (slot->secret_line) {
-        explicit_bzero(slot->secret_line, strlen(slot->secret_line));
-        free(slot->secret_line);
-    }
-    request_free(&slot->request);
+    upload_free(slot->upload);
+    free_secret(slot);
+    free(slot->type_line);
+    slot_free_request(&slot->request);
     buf_reset(&slot->body);
     if (slot->body.capacity > BODY_KEPT)
         buf_free(&slot->body);
     *slot = (struct http_slot){.next = slot->next,
                                .loop = slot->loop,
+                               .noticed = slot->noticed,
                                .ca_file = slot->ca_file,
                                .user_agent = slot->user_agent,
                                .lane = slot->lane,
