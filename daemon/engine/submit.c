@@ -32,6 +32,22 @@ void submit_schedule(struct engine *engine)
 
 /* ---- one submission ---- */
 
+static struct http_part *make_parts(const struct engine *engine, const struct wire_request *wire)
+{
+    struct http_part *parts = mem_alloc((wire->part_count + 1) * sizeof(*parts));
+    for (size_t i = 0; i < wire->part_count; i++) {
+        const struct input *input = wire->parts[i].input;
+        parts[i] = (struct http_part){
+            .at = wire->parts[i].at,
+            .path = input->blob ? mem_format("%s/%s", engine->config.blob_directory, input->blob)
+                                : mem_strdup(input->file),
+            .bytes = input->bytes,
+            .base64 = wire->parts[i].base64,
+        };
+    }
+    return parts;
+}
+
 void task_fill_request(const struct engine *engine, const struct engine_provider *provider,
                        struct wire_request *wire, struct http_request *request)
 {
@@ -48,6 +64,11 @@ void task_fill_request(const struct engine *engine, const struct engine_provider
     request->body_length = wire->body.length;
     request->body = wire->post ? buf_steal(&wire->body) : NULL;
     request->url = buf_steal(&wire->url);
+    request->content_type = wire->content_type;
+    wire->content_type = NULL;
+    if (wire->part_count > 0)
+        request->parts = make_parts(engine, wire);
+    request->part_count = wire->part_count;
     wire_request_free(wire);
 }
 
@@ -177,6 +198,18 @@ static void judge(struct task *task, const struct outcome *outcome)
     free(uris);
 }
 
+/* Nothing left this machine, and it would be the same another time. */
+static void input_gone(struct task *task, const struct http_reply *reply)
+{
+    char *message = mem_format("not sent: %s", reply->reason);
+    struct job_event event = {
+        .type = JOB_REJECTED,
+        .error = {.code = "input-gone", .message = message},
+    };
+    task_event(task, &event, false, NULL, NULL);
+    free(message);
+}
+
 static void unanswered(struct task *task, const struct http_reply *reply)
 {
     struct engine *engine = task->engine;
@@ -204,7 +237,10 @@ static void on_done(struct http_transfer *transfer, const struct http_reply *rep
     task->sent = false;
     engine->provider_private[engine_provider_index(engine, task->provider)] |= reply->peer_private;
     if (reply->end != HTTP_ANSWERED) {
-        unanswered(task, reply);
+        if (reply->end == HTTP_NOT_SENT && reply->input_gone)
+            input_gone(task, reply);
+        else
+            unanswered(task, reply);
         submit_schedule(engine);
         engine_maybe_stopped(engine);
         return;
@@ -220,6 +256,18 @@ static void on_done(struct http_transfer *transfer, const struct http_reply *rep
     engine_maybe_stopped(engine);
 }
 
+static bool has_files(const struct request *request)
+{
+    const struct input *inputs[] = {request->image, request->last_frame, request->video};
+    for (size_t i = 0; i < sizeof(inputs) / sizeof(inputs[0]); i++)
+        if (inputs[i] && input_has_bytes(inputs[i]))
+            return true;
+    for (size_t i = 0; i < request->reference_count; i++)
+        if (input_has_bytes(request->references[i]))
+            return true;
+    return false;
+}
+
 void submit_start(struct task *task)
 {
     if (task->busy)
@@ -231,7 +279,7 @@ void submit_start(struct task *task)
     (void)fault_point("engine.submit");
     task->busy = true;
     task->transfer = (struct http_transfer){
-        .lane = HTTP_CALLS,
+        .lane = has_files(task->job->request) ? HTTP_UPLOADS : HTTP_CALLS,
         .urgent = true,
         .prepare = prepare,
         .done = on_done,
