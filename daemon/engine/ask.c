@@ -69,6 +69,7 @@ static void on_done(struct http_transfer *transfer, const struct http_reply *rep
         return;
     }
     struct wire_reply wire = task_wire_reply(reply);
+    wire.operation = asking->operation;
     struct outcome outcome;
     outcome_init(&outcome);
     provider->dialect->polled(provider, &wire, &outcome);

@@ -301,6 +301,21 @@ static void on_finished(void *arg, int status)
 
 static const struct sink_hooks hooks = {on_opened, on_drained, on_finished};
 
+/* What the result's uri is loaded from. */
+static char *address_of(const struct task *task)
+{
+    const struct provider *provider = &task->provider->provider;
+    const char *uri = task->job->uris[task->fetch->index];
+    if (!provider->dialect->download)
+        return mem_strdup(uri);
+    struct wire_request wire;
+    wire_request_init(&wire);
+    provider->dialect->download(provider, uri, &wire);
+    char *url = buf_steal(&wire.url);
+    wire_request_free(&wire);
+    return url;
+}
+
 static void open_sink(struct task *task)
 {
     struct fetch *fetch = task->fetch;
@@ -310,7 +325,7 @@ static void open_sink(struct task *task)
     fetch->step = FETCH_OPEN;
     fetch->hops = 0;
     free(fetch->url);
-    fetch->url = mem_strdup(task->job->uris[fetch->index]);
+    fetch->url = address_of(task);
     fetch->sink = sink_open(task->engine->loop, task->engine->config.output_directory, name, tag,
                             true, &hooks, task);
     free(name);
@@ -318,12 +333,19 @@ static void open_sink(struct task *task)
 
 /* ---- the download ---- */
 
+/* May the credential go there? */
+static bool is_ours(const struct provider *provider, const char *url)
+{
+    return http_same_origin(url, provider->base_url) ||
+           (provider->storage_url && http_same_origin(url, provider->storage_url));
+}
+
 static bool prepare_load(struct http_transfer *transfer, struct http_request *request)
 {
     struct task *task = heap_entry(transfer, struct task, transfer);
     const struct engine *engine = task->engine;
     const struct engine_provider *provider = task->provider;
-    bool ours = http_same_origin(task->fetch->url, provider->provider.base_url);
+    bool ours = is_ours(&provider->provider, task->fetch->url);
     *request = (struct http_request){
         .method = HTTP_GET,
         .url = mem_strdup(task->fetch->url),
@@ -349,13 +371,31 @@ static bool says_text(const char *content_type)
                             strncasecmp(content_type, "application/json", 16) == 0);
 }
 
+/* No video begins so, whatever its content type says: LiteLLM calls everything video/mp4. */
+static bool looks_like_text(const struct http_reply *head, const char *data, size_t length)
+{
+    return head->status != 206 && length > 0 && strchr("{[<", data[0]) && data[0];
+}
+
+static void say_what_came(struct task *task, const struct http_reply *head, const char *data,
+                          size_t length)
+{
+    struct wire_reply wire = {
+        .status = head->status, .body = data, .length = length, .retry_after_ms = -1};
+    char *words = provider_excerpt(&wire);
+    task_set_trouble(task, "the provider sent %s instead of a video: %s",
+                     says_text(head->content_type) ? head->content_type : "text", words);
+    free(words);
+}
+
 /* False: these bytes are not what was asked for. */
-static bool begin_body(struct task *task, const struct http_reply *head)
+static bool begin_body(struct task *task, const struct http_reply *head, const char *data,
+                       size_t length)
 {
     struct fetch *fetch = task->fetch;
     fetch->begun = true;
-    if (says_text(head->content_type)) {
-        task_set_trouble(task, "the provider sent %s instead of a video", head->content_type);
+    if (says_text(head->content_type) || looks_like_text(head, data, length)) {
+        say_what_came(task, head, data, length);
         return false;
     }
     uint64_t have = sink_bytes(fetch->sink);
@@ -374,7 +414,7 @@ static enum http_flow on_body(struct http_transfer *transfer, const struct http_
 {
     struct task *task = heap_entry(transfer, struct task, transfer);
     struct fetch *fetch = task->fetch;
-    if (!fetch->begun && !begin_body(task, head))
+    if (!fetch->begun && !begin_body(task, head, data, length))
         return HTTP_STOP;
     size_t known = fetch->skip < length ? fetch->skip : length;
     if (sink_bytes(fetch->sink) + length - known > task->engine->config.result_bytes) {
@@ -417,6 +457,13 @@ static void redirected(struct task *task, const struct http_reply *reply)
     }
 }
 
+/* The generation has failed, and nobody said so before. */
+static bool says_failed(const struct task *task, const struct wire_reply *wire)
+{
+    const struct dialect *dialect = task->provider->provider.dialect;
+    return dialect->filed && dialect->filed(wire) == FILE_FAILED;
+}
+
 static void refused(struct task *task, const struct http_reply *reply)
 {
     struct wire_reply wire = task_wire_reply(reply);
@@ -426,7 +473,9 @@ static void refused(struct task *task, const struct http_reply *reply)
     task_set_trouble(task, "the download was answered with status %d%s%s", reply->status,
                      outcome.message ? ": " : "", outcome.message ? outcome.message : "");
     outcome_free(&outcome);
-    if (reply->status == 404 || reply->status == 410) {
+    if (says_failed(task, &wire)) {
+        strike(task, "result-failed");
+    } else if (reply->status == 404 || reply->status == 410) {
         strike(task, "result-gone");
     } else if (reply->status == 416) {
         close_sink(task->fetch, true); /* what we have is longer than what there is */

@@ -197,6 +197,7 @@ static void on_done(struct http_transfer *transfer, const struct http_reply *rep
         return;
     }
     struct wire_reply wire = task_wire_reply(reply);
+    wire.operation = task->job->operation;
     if (task->inbox && !inbox_is_empty(task->inbox)) {
         wire.body = buf_text(inbox_document(task->inbox));
         wire.length = inbox_document(task->inbox)->length;

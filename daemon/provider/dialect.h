@@ -7,6 +7,7 @@
 
 #include "daemon/provider/provider.h"
 #include "proto/json.h"
+#include "proto/jsonw.h"
 
 #define OUTCOME_MESSAGE_MAX   1000 /* bytes */
 #define OUTCOME_RESULTS_MAX   16
@@ -21,6 +22,14 @@ void wire_begin(struct wire_request *request, const struct provider *provider, b
 
 /* Appends text to an address: all but RFC 3986's unreserved characters is percent-encoded. */
 void wire_escape(struct buf *url, const char *text);
+
+/* Writes the member `name`, a string that will be the file's base64. `w` writes the body. */
+void wire_add_file(struct wire_request *request, struct jsonw *w, const char *name,
+                   const struct input *input);
+
+/* A GET of a result's uri. An address at Google's own API is asked for at the provider instead: a
+ * proxy hands Google's addresses on, and its key is of no use there. */
+void wire_localize(const struct provider *provider, const char *uri, struct wire_request *ret);
 
 /* A number as text, with no more digits than it takes. */
 void wire_add_number(struct buf *out, double number);

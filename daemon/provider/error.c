@@ -302,6 +302,18 @@ bool provider_error(const struct wire_reply *reply, struct outcome *ret)
     return read_reply(reply, ret, &proxy);
 }
 
+char *provider_excerpt(const struct wire_reply *reply)
+{
+    struct outcome outcome;
+    outcome_init(&outcome);
+    bool known = provider_error(reply, &outcome);
+    size_t length = reply->length < OUTCOME_EXCERPT_BYTES ? reply->length : OUTCOME_EXCERPT_BYTES;
+    char *words = known ? mem_strdup(outcome.message)
+                        : one_line(reply->body, length, OUTCOME_EXCERPT_BYTES + 4);
+    outcome_free(&outcome);
+    return words;
+}
+
 /* Fills code and message for whatever the body is; true if the provider itself wrote it. */
 static bool read_any_body(const struct wire_reply *reply, struct outcome *ret)
 {

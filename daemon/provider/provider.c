@@ -10,6 +10,7 @@
 
 #include "daemon/provider/dialect.h"
 #include "daemon/provider/inline.h"
+#include "proto/limits.h"
 #include "proto/line.h"
 #include "proto/mem.h"
 
@@ -55,6 +56,7 @@ void wire_request_free(struct wire_request *request)
 void wire_begin(struct wire_request *request, const struct provider *provider, bool post)
 {
     request->post = post;
+    request->part_count = 0;
     buf_reset(&request->url);
     buf_reset(&request->body);
     buf_addf(&request->url, "%s/%s/", provider->base_url, provider->api_version);
@@ -80,6 +82,37 @@ void wire_add_number(struct buf *out, double number)
     if (strtod(text, NULL) != number)
         snprintf(text, sizeof(text), "%.17g", number);
     buf_add_text(out, text);
+}
+
+_Static_assert(WIRE_PARTS_MAX >= LIMIT_REFERENCES + 3, "first and last frame, and a video");
+
+void wire_add_file(struct wire_request *request, struct jsonw *w, const char *name,
+                   const struct input *input)
+{
+    jsonw_member_string(w, name, "");
+    if (request->body.failed)
+        return;
+    request->parts[request->part_count++] =
+        (struct wire_part){.at = request->body.length - 1, .input = input, .base64 = true};
+}
+
+/* True if `url` is at `origin` or below it. */
+static bool is_below(const char *url, const char *origin)
+{
+    size_t length = strlen(origin);
+    return strncmp(url, origin, length) == 0 && (url[length] == '/' || url[length] == '\0');
+}
+
+void wire_localize(const struct provider *provider, const char *uri, struct wire_request *ret)
+{
+    static const char google[] = "https://generativelanguage.googleapis.com";
+    ret->post = false;
+    buf_reset(&ret->body);
+    buf_reset(&ret->url);
+    if (is_below(uri, google) && !is_below(provider->base_url, google))
+        buf_addf(&ret->url, "%s%s", provider->base_url, uri + sizeof(google) - 1);
+    else
+        buf_add_text(&ret->url, uri);
 }
 
 bool wire_accepted(const struct wire_reply *reply)

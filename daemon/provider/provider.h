@@ -51,6 +51,7 @@ struct wire_reply {
     const char *body; /* JSON, with placeholders where inline results were (inline.h) */
     size_t length;
     int64_t retry_after_ms; /* Retry-After; -1: none */
+    const char *operation;  /* of a poll: which one was asked about */
 };
 
 /* What an answer means. */
@@ -128,7 +129,8 @@ struct dialect {
     bool (*owns)(const char *operation);
 
     /* The address that says whether a result's uri is ready; false: no need to ask. And what the
-     * answer means. NULL: always ready. */
+     * answer means; that of a download with an error status as well. NULL: always ready, and no
+     * such answer means that the result will never be there. */
     bool (*file)(const struct provider *provider, const char *uri, struct wire_request *ret);
     enum file_state (*filed)(const struct wire_reply *reply);
 
@@ -147,6 +149,10 @@ bool provider_takes(const struct provider *provider, const char *model);
  * {"error":{"code":"rate_limit_exceeded"}}, and an array around either; fills code, message,
  * retry_after_ms. False if it is none of these: then a gateway spoke, not the provider. */
 bool provider_error(const struct wire_reply *reply, struct outcome *ret);
+
+/* What an answer says that should have been something else: its error's message, or else its first
+ * bytes, as one line in fresh memory. */
+char *provider_excerpt(const struct wire_reply *reply);
 
 /* What a submission's answer with an error status means, for every dialect: fills kind, code,
  * message, gate and retry_after_ms. */

@@ -1,55 +1,44 @@
 /* Golden requests, and every shape of answer, of the predict dialect. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "daemon/provider/provider.h"
-#include "proto/mem.h"
+#include "tests/unit/provider_fixture.h"
 
 #define BASE "https://proxy.example/gemini"
 #define NAME "models/veo-3.1-generate-preview/operations/abc123"
 #define URI  "https://generativelanguage.googleapis.com/v1beta/files/id1:download?alt=media"
 
-static const struct provider provider = {.base_url = BASE, .api_version = "v1beta"};
+#define SUBMIT BASE "/v1beta/models/some-model:predictLongRunning"
+
+static struct provider provider = {.name = "veo", .base_url = BASE, .api_version = "v1beta"};
+
+static struct provider seed_provider(void)
+{
+    struct provider seed = provider;
+    seed.base_url = "http://localhost:4000";
+    seed.seed_body = true;
+    return seed;
+}
+
+static int set_dialect(void **state)
+{
+    (void)state;
+    provider.dialect = dialect_find("predict");
+    return 0;
+}
 
 static const struct dialect *dialect(void)
 {
-    return dialect_find("predict");
-}
-
-static struct request request_of(const char *prompt)
-{
-    return (struct request){.prompt = (char *)(uintptr_t)prompt,
-                            .model = (char *)(uintptr_t) "veo-3.1-generate-preview",
-                            .seed = -1,
-                            .generate_audio = -1,
-                            .enhance_prompt = -1};
+    return provider.dialect;
 }
 
 static void assert_submit(const struct request *request, const char *url, const char *body)
 {
-    struct wire_request wire;
-    wire_request_init(&wire);
-    struct error error;
-    assert_int_equal(dialect()->check(&provider, request, &error), 0);
-    dialect()->submit(&provider, request, &wire);
-    assert_true(wire.post);
-    assert_string_equal(buf_text(&wire.url), url);
-    assert_string_equal(buf_text(&wire.body), body);
-    wire_request_free(&wire);
+    assert_submission(&provider, request, url, body);
 }
 
 static void test_submit_sends_only_what_was_given(void **state)
 {
     (void)state;
     struct request request = request_of("a \"dog\"\n");
-    assert_submit(&request, BASE "/v1beta/models/veo-3.1-generate-preview:predictLongRunning",
-                  "{\"instances\":[{\"prompt\":\"a \\\"dog\\\"\\n\"}]}");
+    assert_submit(&request, SUBMIT, "{\"instances\":[{\"prompt\":\"a \\\"dog\\\"\\n\"}]}");
 }
 
 static void test_submit_with_everything(void **state)
@@ -65,7 +54,7 @@ static void test_submit_with_everything(void **state)
     request.seed = 4294967295;
     request.enhance_prompt = 1;
     request.generate_audio = 0;
-    assert_submit(&request, BASE "/v1beta/models/veo-3.1-generate-preview:predictLongRunning",
+    assert_submit(&request, SUBMIT,
                   "{\"instances\":[{\"prompt\":\"a dog\"}],\"parameters\":{\"aspectRatio\":\"16:9\""
                   ",\"resolution\":\"720p\",\"durationSeconds\":8,\"negativePrompt\":\"cats\","
                   "\"personGeneration\":\"allow_all\",\"sampleCount\":2,\"seed\":4294967295,"
@@ -100,8 +89,7 @@ static void test_each_parameter_alone(void **state)
     for (size_t i = 0; i < 9; i++) {
         char *body =
             mem_format("{\"instances\":[{\"prompt\":\"x\"}],\"parameters\":%s}", expected[i]);
-        assert_submit(&requests[i],
-                      BASE "/v1beta/models/veo-3.1-generate-preview:predictLongRunning", body);
+        assert_submit(&requests[i], SUBMIT, body);
         free(body);
     }
 }
@@ -113,6 +101,155 @@ static void test_a_model_cant_leave_its_segment(void **state)
     request.model = (char *)(uintptr_t) "../a/b?key=c#d";
     assert_submit(&request, BASE "/v1beta/models/..%2Fa%2Fb%3Fkey%3Dc%23d:predictLongRunning",
                   "{\"instances\":[{\"prompt\":\"x\"}]}");
+}
+
+static void test_submit_with_inputs(void **state)
+{
+    (void)state;
+    struct input first = blob_of("a", "image/png"), last = blob_of("b", "image/jpeg");
+    struct input one = blob_of("c", "image/webp"), two = blob_of("d", "image/png");
+    struct input *references[] = {&one, &two};
+    struct request request = request_of("x");
+    request.image = &first;
+    request.last_frame = &last;
+    request.resolution = TEXT("720p");
+    assert_submit(&request, SUBMIT,
+                  "{\"instances\":[{\"prompt\":\"x\",\"image\":{\"bytesBase64Encoded\":"
+                  "\"[base64 of a]\",\"mimeType\":\"image/png\"},\"lastFrame\":{"
+                  "\"bytesBase64Encoded\":\"[base64 of b]\",\"mimeType\":\"image/jpeg\"}}],"
+                  "\"parameters\":{\"resolution\":\"720p\"}}");
+    request = request_of("x");
+    request.references = references;
+    request.reference_count = 2;
+    assert_submit(&request, SUBMIT,
+                  "{\"instances\":[{\"prompt\":\"x\",\"referenceImages\":[{\"image\":{"
+                  "\"bytesBase64Encoded\":\"[base64 of c]\",\"mimeType\":\"image/webp\"},"
+                  "\"referenceType\":\"asset\"},{\"image\":{\"bytesBase64Encoded\":"
+                  "\"[base64 of d]\",\"mimeType\":\"image/png\"},\"referenceType\":\"asset\"}]}]}");
+    struct input earlier = {.job = TEXT("J"), .file = TEXT("/f.mp4"), .uri = TEXT(URI)};
+    request = request_of("x");
+    request.video = &earlier;
+    request.video_task = TEXT("extend");
+    assert_submit(&request, SUBMIT,
+                  "{\"instances\":[{\"prompt\":\"x\",\"video\":{\"uri\":\"" URI "\"}}]}");
+}
+
+static void test_what_cant_be_sent_is_refused(void **state)
+{
+    (void)state;
+    struct input blob = blob_of("a", "video/mp4"), stored = {.uri = TEXT("gs://b/o")};
+    struct input *references[] = {&stored};
+    struct request request = request_of("x");
+    request.video = &blob;
+    assert_refusal(&provider, &request, "video", "the same provider");
+    request.video = &stored;
+    assert_refusal(&provider, &request, "video", "the same provider");
+    request.video_task = TEXT("edit");
+    assert_refusal(&provider, &request, "video_task", "can't edit");
+    request = request_of("x");
+    request.image = &stored;
+    assert_refusal(&provider, &request, "image", "not an address");
+    request = request_of("x");
+    request.last_frame = &stored;
+    assert_refusal(&provider, &request, "last_frame", "not an address");
+    request = request_of("x");
+    request.references = references;
+    request.reference_count = 1;
+    assert_refusal(&provider, &request, "reference_images", "not an address");
+}
+
+static void test_the_seeds_own_route_and_body(void **state)
+{
+    (void)state;
+    const struct provider seed = seed_provider();
+    struct input image = blob_of("a", "image/png");
+    struct request request = request_of("x");
+    assert_submission(&seed, &request, "http://localhost:4000/models/some-model:predictLongRunning",
+                      "{\"instances\":[{\"prompt\":\"x\"}]}");
+    request.image = &image;
+    request.aspect_ratio = TEXT("16:9");
+    request.resolution = TEXT("720p");
+    request.negative_prompt = TEXT("cats");
+    request.sample_count = 1;
+    assert_submission(
+        &seed, &request, "http://localhost:4000/models/some-model:predictLongRunning",
+        "{\"instances\":[{\"prompt\":\"x\",\"input_image\":{\"mime_type\":\"image/png\","
+        "\"data\":\"[base64 of a]\"},\"negative_prompt\":\"cats\",\"aspect_ratio\":"
+        "\"16:9\",\"resolution\":\"720p\"}]}");
+    struct wire_request wire;
+    wire_request_init(&wire);
+    dialect()->poll(&seed, NAME, &wire);
+    assert_string_equal(buf_text(&wire.url), "http://localhost:4000/" NAME);
+    wire_request_free(&wire);
+}
+
+static void test_the_seeds_body_has_no_place_for_the_rest(void **state)
+{
+    (void)state;
+    const struct provider seed = seed_provider();
+    struct input blob = blob_of("a", "image/png"), video = {.uri = TEXT(URI)};
+    struct input *references[] = {&blob};
+    struct {
+        const char *field;
+        struct request request;
+    } rows[] = {
+        {"last_frame", request_of("x")},
+        {"reference_images", request_of("x")},
+        {"video", request_of("x")},
+        {"duration_seconds", request_of("x")},
+        {"sample_count", request_of("x")},
+        {"seed", request_of("x")},
+        {"person_generation", request_of("x")},
+        {"generate_audio", request_of("x")},
+        {"enhance_prompt", request_of("x")},
+    };
+    rows[0].request.last_frame = &blob;
+    rows[1].request.references = references;
+    rows[1].request.reference_count = 1;
+    rows[2].request.video = &video;
+    rows[3].request.duration_seconds = 8;
+    rows[4].request.sample_count = 2;
+    rows[5].request.seed = 0;
+    rows[6].request.person_generation = TEXT("allow_all");
+    rows[7].request.generate_audio = 0;
+    rows[8].request.enhance_prompt = 0;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        assert_refusal(&seed, &rows[i].request, rows[i].field, "body = seed");
+}
+
+/* A gateway may name its operations as it likes, as long as the name is a path. */
+static void test_a_gateways_names(void **state)
+{
+    (void)state;
+    static const char *const good[] = {"operations/1", "x", NAME};
+    static const char *const bad[] = {"", "/x", "x/", "a//b", "a/../b", "a?b", "http://h/x"};
+    const struct provider seed = seed_provider();
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        char *body = mem_format("{\"name\":\"%s\"}", good[i]);
+        struct row row = {body, OUTCOME_ACCEPTED, NULL, NULL, NULL, -1, false};
+        assert_row(&seed, 200, &row, NULL, good[i]);
+        free(body);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        char *body = mem_format("{\"name\":\"%s\"}", bad[i]);
+        struct row row = {body, OUTCOME_UNREADABLE, "unreadable-answer", "usable name", NULL, -1,
+                          false};
+        assert_row(&seed, 200, &row, NULL, NULL);
+        free(body);
+    }
+}
+
+/* A proxy passes Google's addresses on, where its key means nothing. */
+static void test_googles_addresses_are_asked_for_at_the_proxy(void **state)
+{
+    (void)state;
+    struct provider google = provider;
+    google.base_url = "https://generativelanguage.googleapis.com";
+    assert_download(&provider, URI, BASE "/v1beta/files/id1:download?alt=media");
+    assert_download(&google, URI, URI);
+    assert_download(&provider, "https://cdn.example/x", "https://cdn.example/x");
+    assert_download(&provider, "https://generativelanguage.googleapis.com.evil.example/x",
+                    "https://generativelanguage.googleapis.com.evil.example/x");
 }
 
 static void test_poll_gets_the_operation(void **state)
@@ -127,43 +264,6 @@ static void test_poll_gets_the_operation(void **state)
     wire_request_free(&wire);
     assert_null(dialect()->cancel);
     assert_null(dialect()->file);
-}
-
-struct row {
-    const char *body;
-    enum outcome_kind kind;
-    const char *code;    /* NULL: none */
-    const char *message; /* a part of it */
-    const char *uri;     /* of the first result */
-    int inline_index;    /* of the first result; -1: none */
-    bool retryable;
-};
-
-typedef void read_fn(const struct provider *provider, const struct wire_reply *reply,
-                     struct outcome *ret);
-
-static bool same(const char *a, const char *b)
-{
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
-static void check_row(read_fn *read, int status, const struct row *row, const char *operation)
-{
-    struct wire_reply reply = {
-        .status = status, .body = row->body, .length = strlen(row->body), .retry_after_ms = -1};
-    struct outcome outcome;
-    outcome_init(&outcome);
-    read(&provider, &reply, &outcome);
-    const struct outcome_result *first = outcome.result_count ? outcome.results : NULL;
-    if (outcome.kind != row->kind || !same(outcome.code, row->code) ||
-        (row->message && (!outcome.message || !strstr(outcome.message, row->message))) ||
-        !same(first ? first->uri : NULL, row->uri) ||
-        (first ? first->inline_index : -1) != row->inline_index ||
-        outcome.retryable != row->retryable || !same(outcome.operation, operation))
-        fail_msg("%s: kind %d, code %s, message %s, operation %s, uri %s, retryable %d", row->body,
-                 outcome.kind, outcome.code, outcome.message, outcome.operation,
-                 first ? first->uri : NULL, outcome.retryable);
-    outcome_free(&outcome);
 }
 
 #define OP(rest)   "{\"name\":\"" NAME "\"" rest "}"
@@ -238,7 +338,7 @@ static void test_shapes_of_a_poll(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++)
-        check_row(dialect()->polled, 200, &shapes[i], NULL);
+        assert_row(&provider, 200, &shapes[i], NAME, NULL);
 }
 
 /* The same bodies answering a submission: each has a name, so none may be lost. */
@@ -249,7 +349,7 @@ static void test_shapes_of_a_submission(void **state)
         struct row row = shapes[i];
         if (row.kind == OUTCOME_PENDING)
             row.kind = OUTCOME_ACCEPTED;
-        check_row(dialect()->submitted, 200, &row, NAME);
+        assert_row(&provider, 200, &row, NULL, NAME);
     }
 }
 
@@ -294,7 +394,7 @@ static void test_support_codes(void **state)
         char *body = mem_format(VIDEO("\"raiMediaFilteredReasons\":[\"Support codes: %s\"]"),
                                 rows[i].number);
         struct row row = {body, OUTCOME_FILTERED, rows[i].code, rows[i].number, NULL, -1, false};
-        check_row(dialect()->polled, 200, &row, NULL);
+        assert_row(&provider, 200, &row, NAME, NULL);
         free(body);
     }
 }
@@ -306,7 +406,7 @@ static void test_long_reasons_are_cut_not_lost(void **state)
     memset(reason, 'r', 9000);
     char *body = mem_format(VIDEO("\"raiMediaFilteredReasons\":[\"%s\",\"%s\"]"), reason, reason);
     struct row row = {body, OUTCOME_FILTERED, "filtered", "rrrrrrrr", NULL, -1, false};
-    check_row(dialect()->polled, 200, &row, NULL);
+    assert_row(&provider, 200, &row, NAME, NULL);
     free(body);
     free(reason);
 }
@@ -338,7 +438,7 @@ static void test_a_submission_without_a_name_is_unreadable(void **state)
     for (size_t i = 0; i < sizeof(unreadable) / sizeof(unreadable[0]); i++) {
         struct row row = {
             unreadable[i], OUTCOME_UNREADABLE, "unreadable-answer", "HTTP 200: ", NULL, -1, false};
-        check_row(dialect()->submitted, 200, &row, NULL);
+        assert_row(&provider, 200, &row, NULL, NULL);
     }
     static const struct row refused = {"{\"error\":{\"code\":400,\"message\":\"words\",\"status\":"
                                        "\"INVALID_ARGUMENT\"}}",
@@ -348,7 +448,7 @@ static void test_a_submission_without_a_name_is_unreadable(void **state)
                                        NULL,
                                        -1,
                                        false};
-    check_row(dialect()->submitted, 400, &refused, NULL);
+    assert_row(&provider, 400, &refused, NULL, NULL);
 }
 
 static void test_a_failing_poll_says_nothing_of_the_job(void **state)
@@ -364,12 +464,12 @@ static void test_a_failing_poll_says_nothing_of_the_job(void **state)
                                      -1,
                                      true};
     for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++)
-        check_row(dialect()->polled, statuses[i], &words, NULL);
+        assert_row(&provider, statuses[i], &words, NAME, NULL);
     static const char *const silent[] = {"", "{}", "[]", "7", "{\"name\":7}", "{\"done\":tr"};
     for (size_t i = 0; i < sizeof(silent) / sizeof(silent[0]); i++) {
         struct row row = {silent[i], OUTCOME_UNREADABLE, "unreadable-answer", "HTTP 200", NULL, -1,
                           false};
-        check_row(dialect()->polled, 200, &row, NULL);
+        assert_row(&provider, 200, &row, NAME, NULL);
     }
 }
 
@@ -411,6 +511,12 @@ int main(void)
         cmocka_unit_test(test_submit_with_everything),
         cmocka_unit_test(test_each_parameter_alone),
         cmocka_unit_test(test_a_model_cant_leave_its_segment),
+        cmocka_unit_test(test_submit_with_inputs),
+        cmocka_unit_test(test_what_cant_be_sent_is_refused),
+        cmocka_unit_test(test_the_seeds_own_route_and_body),
+        cmocka_unit_test(test_the_seeds_body_has_no_place_for_the_rest),
+        cmocka_unit_test(test_a_gateways_names),
+        cmocka_unit_test(test_googles_addresses_are_asked_for_at_the_proxy),
         cmocka_unit_test(test_poll_gets_the_operation),
         cmocka_unit_test(test_shapes_of_a_poll),
         cmocka_unit_test(test_shapes_of_a_submission),
@@ -422,5 +528,5 @@ int main(void)
         cmocka_unit_test(test_no_hint_about_models_for_a_lost_operation),
         cmocka_unit_test(test_every_truncation_is_unreadable),
     };
-    return cmocka_run_group_tests_name("predict", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("predict", tests, set_dialect, NULL);
 }
