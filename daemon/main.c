@@ -178,6 +178,7 @@ static void fill_engine_config(struct veod *veod)
         .answer_ms = config->answer_timeout,
         .output_directory = config->output_directory,
         .blob_directory = veod->blob_directory,
+        .models = config->models,
         .output_bytes = (uint64_t)config->output_bytes,
         .output_age_ms = config->output_age,
     };

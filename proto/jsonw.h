@@ -36,6 +36,7 @@ void jsonw_member_string(struct jsonw *w, const char *name, const char *text);
 void jsonw_member_int(struct jsonw *w, const char *name, int64_t number);
 void jsonw_member_uint(struct jsonw *w, const char *name, uint64_t number);
 void jsonw_member_double(struct jsonw *w, const char *name, double number);
+void jsonw_member_usd(struct jsonw *w, const char *name, int64_t micro); /* dollars: 0.8 */
 void jsonw_member_bool(struct jsonw *w, const char *name, bool yes);
 void jsonw_member_time(struct jsonw *w, const char *name, int64_t unix_ms); /* left out when 0 */
 

@@ -1,41 +1,8 @@
-/* MODELS, STATS, HELLO, HELP, PING, QUIT: about veod itself. */
+/* STATS, HELLO, HELP, PING, QUIT: about veod itself. */
 #include "daemon/cmd/call.h"
 #include "proto/limits.h"
 
 static const char *const no_members[] = {NULL};
-
-static void write_model(struct call *call, const struct engine_provider *provider,
-                        const char *model)
-{
-    const struct learn *learn = engine_learn(call->commands->engine);
-    const char *fallback = call->commands->config.default_model;
-    char *const alone[] = {(char *)(uintptr_t)model, NULL};
-    struct provider pattern = provider->provider;
-    pattern.models = alone;
-    struct jsonw *w = call_reply(call, REPLY_ITEM);
-    jsonw_member_string(w, "model", model);
-    jsonw_member_string(w, "provider", provider->provider.name);
-    jsonw_member_string(w, "dialect", provider->provider.dialect->name);
-    if (provider_takes(&pattern, fallback))
-        jsonw_member_string(w, "default_model", fallback);
-    if (learn_median(learn, model) > 0)
-        jsonw_member_int(w, "median_ms", learn_median(learn, model));
-    call_send(call);
-}
-
-void cmd_models(struct call *call)
-{
-    const struct engine_config *config = engine_config(call->commands->engine);
-    size_t count = 0;
-    if (call_check_members(call, no_members) < 0)
-        return;
-    for (size_t i = 0; i < config->provider_count; i++)
-        for (char *const *model = config->providers[i].provider.models; *model; model++, count++)
-            write_model(call, &config->providers[i], *model);
-    jsonw_member_uint(call_reply(call, REPLY_OK), "count", count);
-    call_send(call);
-    call_end(call);
-}
 
 static void write_states(struct jsonw *w, const struct engine_stats *engine)
 {

@@ -59,6 +59,7 @@ static struct request *read_request(struct call *call, struct json_value object,
         return NULL;
     *ret_provider = engine_choose(call->commands->engine, request, error);
     if (*ret_provider && (*ret_provider)->dialect->check(*ret_provider, request, error) == 0 &&
+        engine_check_model(call->commands->engine, request, error) == 0 &&
         check_times(request, error) == 0)
         return request;
     request_unref(request);
@@ -175,6 +176,20 @@ static void look_for_outputs(struct call *call)
 
 /* ---- dry run: what would be sent ---- */
 
+static void write_price(const struct call *call, const struct request *request, struct jsonw *w)
+{
+    const struct model *model = engine_model(call->commands->engine, request->model);
+    int64_t estimate = model_estimate(model, request);
+    if (estimate > 0) {
+        jsonw_name(w, "cost");
+        jsonw_object(w);
+        jsonw_member_usd(w, "estimate_usd", estimate);
+        jsonw_object_end(w);
+    }
+    if (model && model->state == MODEL_SHUT_DOWN)
+        jsonw_member_string(w, "note", "Google has shut this model down; others may serve it");
+}
+
 static void answer_dry_run(struct call *call, const struct request *request,
                            const struct provider *provider)
 {
@@ -186,6 +201,7 @@ static void answer_dry_run(struct call *call, const struct request *request,
     jsonw_member_string(w, "provider", provider->name);
     jsonw_member_string(w, "dialect", provider->dialect->name);
     request_write(request, w);
+    write_price(call, request, w);
     jsonw_name(w, "request");
     jsonw_object(w);
     jsonw_member_string(w, "method", wire.post ? "POST" : "GET");

@@ -119,7 +119,13 @@ static int refuse_value(const struct request *request, enum model_field field,
 {
     struct buf words;
     const char *name = model_field_name(field);
+    const char *dash = known->count == 1 ? strchr(known->words[0], '-') : NULL;
     list_words((const char *const *)known->words, known->count, &words);
+    if (dash) {
+        buf_reset(&words);
+        buf_addf(&words, "from %.*s to %s", (int)(dash - known->words[0]), known->words[0],
+                 dash + 1);
+    }
     if (known->count == 0)
         error_set(error, ERROR_INVALID_ARGUMENT, name, "%s takes no %s; leave it out, or force it",
                   request->model, name);
@@ -315,8 +321,8 @@ int model_check_state(const struct model *model, const struct request *request,
         !model_host_is_google(base_url))
         return 0;
     return error_set(error, ERROR_INVALID_ARGUMENT, "model",
-                     "Google has shut down %s%s%s%s%s; force sends it all the same", request->model,
-                     model->since ? " on " : "", model->since ? model->since : "",
+                     "%s was shut down by Google%s%s%s%s; force sends it all the same",
+                     request->model, model->since ? " on " : "", model->since ? model->since : "",
                      model->replaced_by ? "; use " : "",
                      model->replaced_by ? model->replaced_by : "");
 }

@@ -15,6 +15,7 @@
 #include "daemon/core/backoff.h"
 #include "daemon/core/job.h"
 #include "daemon/core/learn.h"
+#include "daemon/core/model.h"
 #include "daemon/io/http.h"
 #include "daemon/io/store.h"
 #include "daemon/provider/provider.h"
@@ -44,6 +45,7 @@ struct engine_config {
     int64_t answer_ms; /* for a submission or a poll, in total */
     const char *output_directory;
     const char *blob_directory;
+    const struct model_table *models;
     uint64_t output_bytes; /* the results' together; 0: no bound */
     int64_t output_age_ms; /* of a result; 0: no bound */
 };
@@ -67,6 +69,12 @@ void engine_free(struct engine *engine);
 /* The provider that would take it; NULL with `error` (invalid-argument). */
 const struct provider *engine_choose(const struct engine *engine, const struct request *request,
                                      struct error *error);
+
+/* Refuses what the model is known to refuse, or to ignore and bill. 0 or -1 with `error`. */
+int engine_check_model(const struct engine *engine, const struct request *request,
+                       struct error *error);
+/* What is known of its model; NULL: nothing. */
+const struct model *engine_model(const struct engine *engine, const char *name);
 
 struct engine_new_job {
     char id[JOB_ID_SIZE];
