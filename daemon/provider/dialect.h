@@ -27,8 +27,9 @@ void wire_escape(struct buf *url, const char *text);
 void wire_add_file(struct wire_request *request, struct jsonw *w, const char *name,
                    const struct input *input);
 
-/* A GET of a result's uri. An address at Google's own API is asked for at the provider instead: a
- * proxy hands Google's addresses on, and its key is of no use there. */
+/* A GET of a result's uri, for whichever dialect: an object of Cloud Storage, or an address. One at
+ * Google's own API is asked for at the provider instead: a proxy hands Google's addresses on, and
+ * its key is of no use there. */
 void wire_localize(const struct provider *provider, const char *uri, struct wire_request *ret);
 
 /* A number as text, with no more digits than it takes. */

@@ -1,98 +1,20 @@
-/* Gemini Omni through the Interactions API.
+/* Gemini Omni through the Interactions API, of the Gemini API or, with a project, of Vertex AI.
  *
  * Routes and fields: ai.google.dev/gemini-api/docs/omni (2026-09-18) and @google/genai 3.1.0
  * (2026-11-10). `background` makes the POST answer at once with an id to poll; without it the
  * request stays open until the video is done. It needs `store`. `delivery` "uri" asks for an
- * address instead of base64, but an answer may hold either, so both are read. */
+ * address instead of base64, but an answer may hold either, so both are read. On Vertex AI it needs
+ * a place in Cloud Storage, and `response_format` is an array (its guide, and vercel/ai #19945). */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "daemon/provider/dialect.h"
 #include "daemon/provider/inline.h"
+#include "daemon/provider/interactions.h"
 #include "proto/json.h"
-#include "proto/jsonw.h"
-#include "proto/mem.h"
 
-/* "not supported" lists of the omni guide; it names no place for a seed either. */
-static int refuse(const char *field, struct error *error)
-{
-    return error_set(error, ERROR_INVALID_ARGUMENT, field,
-                     "%s has no place in the interactions API; leave it out", field);
-}
-
-static int interactions_check(const struct provider *provider, const struct request *request,
-                              struct error *error)
-{
-    (void)provider;
-    if (request->sample_count > 1)
-        return error_set(error, ERROR_INVALID_ARGUMENT, "sample_count",
-                         "sample_count must be 1 in the interactions API, not %d; send several "
-                         "jobs instead",
-                         request->sample_count);
-    if (request->seed >= 0)
-        return refuse("seed", error);
-    if (request->generate_audio >= 0)
-        return refuse("generate_audio", error);
-    if (request->enhance_prompt >= 0)
-        return refuse("enhance_prompt", error);
-    if (request->person_generation)
-        return refuse("person_generation", error);
-    return 0;
-}
-
-/* There is no field for a negative prompt; the omni guide says to write it into the prompt. */
-static void write_input(struct jsonw *w, const struct request *request)
-{
-    if (!request->negative_prompt) {
-        jsonw_member_string(w, "input", request->prompt);
-        return;
-    }
-    char *text =
-        mem_format("%s\n\nAvoid the following: %s", request->prompt, request->negative_prompt);
-    jsonw_member_string(w, "input", text);
-    free(text);
-}
-
-/* A duration is a string with its unit, "8s", fractions allowed. */
-static void write_duration(struct jsonw *w, double seconds)
-{
-    struct buf text;
-    buf_init(&text, 64);
-    wire_add_number(&text, seconds);
-    buf_add_byte(&text, 's');
-    jsonw_member_string(w, "duration", buf_text(&text));
-    buf_free(&text);
-}
-
-static void write_response_format(struct jsonw *w, const struct request *request)
-{
-    jsonw_name(w, "response_format");
-    jsonw_object(w);
-    jsonw_member_string(w, "type", "video");
-    jsonw_member_string(w, "aspect_ratio", request->aspect_ratio);
-    jsonw_member_string(w, "resolution", request->resolution);
-    if (request->duration_seconds > 0)
-        write_duration(w, request->duration_seconds);
-    jsonw_member_string(w, "delivery", "uri");
-    jsonw_object_end(w);
-}
-
-static void interactions_submit(const struct provider *provider, const struct request *request,
-                                struct wire_request *ret)
-{
-    wire_begin(ret, provider, true);
-    buf_add_text(&ret->url, "interactions");
-    struct jsonw w;
-    jsonw_init(&w, &ret->body);
-    jsonw_object(&w);
-    jsonw_member_string(&w, "model", request->model);
-    write_input(&w, request);
-    write_response_format(&w, request);
-    jsonw_member_bool(&w, "background", true);
-    jsonw_member_bool(&w, "store", true);
-    jsonw_object_end(&w);
-}
+/* ---- ids ---- */
 
 /* An id can be any printable text that makes one segment of a path once it is encoded. */
 static bool is_id(const char *text)
@@ -115,8 +37,8 @@ static bool interactions_owns(const char *operation)
 static void interaction_url(const struct provider *provider, const char *operation, bool post,
                             struct wire_request *ret)
 {
-    wire_begin(ret, provider, post);
-    buf_add_text(&ret->url, "interactions/");
+    interactions_begin(provider, post, ret);
+    buf_add_byte(&ret->url, '/');
     wire_escape(&ret->url, operation);
 }
 
@@ -134,6 +56,8 @@ static void interactions_cancel(const struct provider *provider, const char *ope
     buf_add_text(&ret->url, "/cancel");
     buf_add_text(&ret->body, "{}");
 }
+
+/* ---- the answer ---- */
 
 /* What the model made and said, from whichever shape holds it. */
 struct output {
@@ -271,11 +195,36 @@ static void explain_missing(struct output *output, struct json_value root)
     outcome->retryable = false;
 }
 
+static void add_tokens(int64_t *sum, struct json_value value)
+{
+    int64_t tokens;
+    if (json_int(value, 0, INT64_C(1000000000000), &tokens) == 0)
+        *sum = (*sum < 0 ? 0 : *sum) + tokens;
+}
+
+/* Without the sums by modality nobody knows how many were the video's. */
+static void read_usage(struct outcome_usage *usage, struct json_value given)
+{
+    struct json_value sums = json_get(given, "output_tokens_by_modality");
+    add_tokens(&usage->input_tokens, json_get(given, "total_input_tokens"));
+    if (json_size(sums) == 0)
+        return;
+    for (struct json_iter it = json_iter(sums); json_next(&it);) {
+        char *modality = wire_text(json_get(it.value, "modality"));
+        bool video = strcasecmp(modality, "video") == 0;
+        add_tokens(video ? &usage->video_tokens : &usage->other_tokens,
+                   json_get(it.value, "tokens"));
+        free(modality);
+    }
+    add_tokens(&usage->other_tokens, json_get(given, "total_thought_tokens"));
+}
+
 static void classify_completed(struct outcome *outcome, struct json_value root)
 {
     struct output output = {.outcome = outcome};
     buf_init(&output.text, 4096);
     read_output(&output, root);
+    read_usage(&outcome->usage, json_get(root, "usage"));
     if (outcome->result_count)
         outcome->kind = OUTCOME_RESULT;
     else
@@ -376,15 +325,14 @@ static bool interactions_file(const struct provider *provider, const char *uri,
                               struct wire_request *ret)
 {
     size_t base = strlen(provider->base_url);
-    if (strncmp(uri, provider->base_url, base) != 0 || uri[base] != '/')
+    wire_localize(provider, uri, ret);
+    const char *url = buf_text(&ret->url);
+    if (strncmp(url, provider->base_url, base) != 0 || url[base] != '/')
         return false;
-    size_t length = file_path(uri + base + 1);
+    size_t length = file_path(url + base + 1);
     if (length == 0)
         return false;
-    ret->post = false;
-    buf_reset(&ret->body);
-    buf_reset(&ret->url);
-    buf_add(&ret->url, uri, base + 1 + length);
+    ret->url.length = base + 1 + length;
     return true;
 }
 
@@ -417,4 +365,5 @@ const struct dialect dialect_interactions = {
     .owns = interactions_owns,
     .file = interactions_file,
     .filed = interactions_filed,
+    .download = wire_localize,
 };

@@ -103,12 +103,31 @@ static bool is_below(const char *url, const char *origin)
     return strncmp(url, origin, length) == 0 && (url[length] == '/' || url[length] == '\0');
 }
 
+/* "gs://BUCKET/OBJECT", by Cloud Storage's JSON API (cloud.google.com/storage/docs/json_api);
+ * false: it is none. */
+static bool locate_object(const struct provider *provider, const char *uri, struct buf *url)
+{
+    const char *slash = strncmp(uri, "gs://", 5) == 0 ? strchr(uri + 5, '/') : NULL;
+    if (!slash || !provider->storage_url)
+        return false;
+    char *bucket = mem_strndup(uri + 5, (size_t)(slash - uri - 5));
+    buf_addf(url, "%s/storage/v1/b/", provider->storage_url);
+    wire_escape(url, bucket);
+    buf_add_text(url, "/o/");
+    wire_escape(url, slash + 1);
+    buf_add_text(url, "?alt=media");
+    free(bucket);
+    return true;
+}
+
 void wire_localize(const struct provider *provider, const char *uri, struct wire_request *ret)
 {
     static const char google[] = "https://generativelanguage.googleapis.com";
     ret->post = false;
     buf_reset(&ret->body);
     buf_reset(&ret->url);
+    if (locate_object(provider, uri, &ret->url))
+        return;
     if (is_below(uri, google) && !is_below(provider->base_url, google))
         buf_addf(&ret->url, "%s%s", provider->base_url, uri + sizeof(google) - 1);
     else

@@ -14,24 +14,24 @@
 #include "daemon/provider/provider.h"
 #include "proto/mem.h"
 
-#define TEXT(literal) ((char *)(uintptr_t)(literal))
+#define STRING(literal) ((char *)(uintptr_t)(literal))
 
-static struct request request_of(const char *prompt)
+static inline struct request request_of(const char *prompt)
 {
-    return (struct request){.prompt = TEXT(prompt),
-                            .model = TEXT("some-model"),
+    return (struct request){.prompt = STRING(prompt),
+                            .model = STRING("some-model"),
                             .seed = -1,
                             .generate_audio = -1,
                             .enhance_prompt = -1};
 }
 
 /* Blobs are named by one letter here; a body shows a file as [base64 of a] or [bytes of a]. */
-static struct input blob_of(const char *letter, const char *mime_type)
+static inline struct input blob_of(const char *letter, const char *mime_type)
 {
-    return (struct input){.blob = TEXT(letter), .mime_type = TEXT(mime_type), .bytes = 3};
+    return (struct input){.blob = STRING(letter), .mime_type = STRING(mime_type), .bytes = 3};
 }
 
-static char *filled_body(struct wire_request *wire)
+static inline char *filled_body(struct wire_request *wire)
 {
     struct buf out;
     size_t from = 0;
@@ -48,8 +48,8 @@ static char *filled_body(struct wire_request *wire)
     return buf_steal(&out);
 }
 
-static void assert_submission(const struct provider *provider, const struct request *request,
-                              const char *url, const char *body)
+static inline void assert_submission(const struct provider *provider, const struct request *request,
+                                     const char *url, const char *body)
 {
     struct wire_request wire;
     struct error error = {0};
@@ -65,8 +65,8 @@ static void assert_submission(const struct provider *provider, const struct requ
     wire_request_free(&wire);
 }
 
-static void assert_refusal(const struct provider *provider, const struct request *request,
-                           const char *field, const char *words)
+static inline void assert_refusal(const struct provider *provider, const struct request *request,
+                                  const char *field, const char *words)
 {
     struct error error = {0};
     if (provider->dialect->check(provider, request, &error) == 0)
@@ -78,7 +78,8 @@ static void assert_refusal(const struct provider *provider, const struct request
 }
 
 /* What a result's uri is loaded from. */
-static void assert_download(const struct provider *provider, const char *uri, const char *url)
+static inline void assert_download(const struct provider *provider, const char *uri,
+                                   const char *url)
 {
     struct wire_request wire;
     wire_request_init(&wire);
@@ -102,14 +103,14 @@ struct row {
 typedef void read_fn(const struct provider *provider, const struct wire_reply *reply,
                      struct outcome *ret);
 
-static bool same(const char *a, const char *b)
+static inline bool same(const char *a, const char *b)
 {
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
 /* `asked`: the operation that was polled; NULL for a submission. */
-static void assert_row(const struct provider *provider, int status, const struct row *row,
-                       const char *asked, const char *operation)
+static inline void assert_row(const struct provider *provider, int status, const struct row *row,
+                              const char *asked, const char *operation)
 {
     struct wire_reply reply = {.status = status,
                                .body = row->body,

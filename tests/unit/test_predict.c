@@ -112,7 +112,7 @@ static void test_submit_with_inputs(void **state)
     struct request request = request_of("x");
     request.image = &first;
     request.last_frame = &last;
-    request.resolution = TEXT("720p");
+    request.resolution = STRING("720p");
     assert_submit(&request, SUBMIT,
                   "{\"instances\":[{\"prompt\":\"x\",\"image\":{\"bytesBase64Encoded\":"
                   "\"[base64 of a]\",\"mimeType\":\"image/png\"},\"lastFrame\":{"
@@ -126,10 +126,10 @@ static void test_submit_with_inputs(void **state)
                   "\"bytesBase64Encoded\":\"[base64 of c]\",\"mimeType\":\"image/webp\"},"
                   "\"referenceType\":\"asset\"},{\"image\":{\"bytesBase64Encoded\":"
                   "\"[base64 of d]\",\"mimeType\":\"image/png\"},\"referenceType\":\"asset\"}]}]}");
-    struct input earlier = {.job = TEXT("J"), .file = TEXT("/f.mp4"), .uri = TEXT(URI)};
+    struct input earlier = {.job = STRING("J"), .file = STRING("/f.mp4"), .uri = STRING(URI)};
     request = request_of("x");
     request.video = &earlier;
-    request.video_task = TEXT("extend");
+    request.video_task = STRING("extend");
     assert_submit(&request, SUBMIT,
                   "{\"instances\":[{\"prompt\":\"x\",\"video\":{\"uri\":\"" URI "\"}}]}");
 }
@@ -137,14 +137,14 @@ static void test_submit_with_inputs(void **state)
 static void test_what_cant_be_sent_is_refused(void **state)
 {
     (void)state;
-    struct input blob = blob_of("a", "video/mp4"), stored = {.uri = TEXT("gs://b/o")};
+    struct input blob = blob_of("a", "video/mp4"), stored = {.uri = STRING("gs://b/o")};
     struct input *references[] = {&stored};
     struct request request = request_of("x");
     request.video = &blob;
     assert_refusal(&provider, &request, "video", "the same provider");
     request.video = &stored;
     assert_refusal(&provider, &request, "video", "the same provider");
-    request.video_task = TEXT("edit");
+    request.video_task = STRING("edit");
     assert_refusal(&provider, &request, "video_task", "can't edit");
     request = request_of("x");
     request.image = &stored;
@@ -167,9 +167,9 @@ static void test_the_seeds_own_route_and_body(void **state)
     assert_submission(&seed, &request, "http://localhost:4000/models/some-model:predictLongRunning",
                       "{\"instances\":[{\"prompt\":\"x\"}]}");
     request.image = &image;
-    request.aspect_ratio = TEXT("16:9");
-    request.resolution = TEXT("720p");
-    request.negative_prompt = TEXT("cats");
+    request.aspect_ratio = STRING("16:9");
+    request.resolution = STRING("720p");
+    request.negative_prompt = STRING("cats");
     request.sample_count = 1;
     assert_submission(
         &seed, &request, "http://localhost:4000/models/some-model:predictLongRunning",
@@ -187,7 +187,7 @@ static void test_the_seeds_body_has_no_place_for_the_rest(void **state)
 {
     (void)state;
     const struct provider seed = seed_provider();
-    struct input blob = blob_of("a", "image/png"), video = {.uri = TEXT(URI)};
+    struct input blob = blob_of("a", "image/png"), video = {.uri = STRING(URI)};
     struct input *references[] = {&blob};
     struct {
         const char *field;
@@ -210,7 +210,7 @@ static void test_the_seeds_body_has_no_place_for_the_rest(void **state)
     rows[3].request.duration_seconds = 8;
     rows[4].request.sample_count = 2;
     rows[5].request.seed = 0;
-    rows[6].request.person_generation = TEXT("allow_all");
+    rows[6].request.person_generation = STRING("allow_all");
     rows[7].request.generate_audio = 0;
     rows[8].request.enhance_prompt = 0;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
