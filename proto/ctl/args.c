@@ -128,6 +128,28 @@ char **args_words(const struct args *args, size_t *ret_count)
     return args->argv + optind;
 }
 
+int args_take_none(struct args *args)
+{
+    struct ctl *ctl = args->ctl;
+    size_t count;
+    for (enum option_id option; (option = args_next(args)) != OPTION_END;) {
+        if (option == OPTION_BAD)
+            return EXIT_USAGE;
+        if (option == OPTION_PLAIN)
+            ctl->out.is_terminal = ctl->out.has_colour = false;
+    }
+    char **words = args_words(args, &count);
+    return count > 0 ? ctl_usage(ctl, "%s: takes no argument", words[0]) : EXIT_ALL_DONE;
+}
+
+const char *args_name(const struct args *args, enum option_id option)
+{
+    const struct option_spec *spec = args->options;
+    while (spec->name && spec->id != option)
+        spec++;
+    return spec->name ? spec->name : "";
+}
+
 int args_int(const struct args *args, const char *name, int64_t min, int64_t max, int64_t *ret)
 {
     char *end;
@@ -151,19 +173,29 @@ int args_duration(const struct args *args, const char *name, int64_t *ret_ms)
     return -1;
 }
 
+static int parse_date(const char *text, int64_t *ret_unix_ms)
+{
+    char time[UNITS_TEXT];
+    if (strlen(text) != strlen("2026-11-22"))
+        return -1;
+    snprintf(time, sizeof time, "%sT00:00:00Z", text);
+    return units_parse_time(time, ret_unix_ms);
+}
+
 int args_time(const struct args *args, const char *name, int sign, int64_t *ret_unix_ms)
 {
     int64_t ms;
     const char *duration = args->value + (*args->value == '+' ? 1 : 0);
-    if (units_parse_time(args->value, ret_unix_ms) == 0)
+    if (units_parse_time(args->value, ret_unix_ms) == 0 ||
+        parse_date(args->value, ret_unix_ms) == 0)
         return 0;
     if (units_parse_duration(duration, &ms) == 0 && ms >= 0 && ms <= clock_unix_ms()) {
         *ret_unix_ms = clock_unix_ms() + sign * ms;
         return 0;
     }
     ctl_usage(args->ctl,
-              "--%s: expected a time such as 2026-11-22T18:00:00Z or a duration such as 2h, "
-              "got '%s'",
+              "--%s: expected a time such as 2026-11-22T18:00:00Z, a date, or a duration such as "
+              "2h, got '%s'",
               name, args->value);
     return -1;
 }

@@ -15,6 +15,8 @@ enum option_id {
     OPTION_BAD = -2, /* a usage error; it was said */
     OPTION_HELP = 'h',
     OPTION_MODEL = 'm',
+    OPTION_PROVIDER = 'p',
+    OPTION_IMAGE = 'i',
     OPTION_ASPECT = 'a',
     OPTION_RESOLUTION = 'r',
     OPTION_DURATION = 'd',
@@ -27,8 +29,18 @@ enum option_id {
     OPTION_TIMEOUT,
     OPTION_VERSION,
     OPTION_SEED,
-    OPTION_COUNT,
-    OPTION_PROVIDER,
+    OPTION_SAMPLES,
+    OPTION_LAST_FRAME,
+    OPTION_REFERENCE,
+    OPTION_VIDEO,
+    OPTION_EXTEND,
+    OPTION_EDIT,
+    OPTION_PERSON,
+    OPTION_AUDIO,
+    OPTION_NO_AUDIO,
+    OPTION_ENHANCE,
+    OPTION_NO_ENHANCE,
+    OPTION_OUTPUT_NAME,
     OPTION_PRIORITY,
     OPTION_KEY,
     OPTION_DEADLINE,
@@ -41,6 +53,9 @@ enum option_id {
     OPTION_RECONNECT,
     OPTION_OWNER,
     OPTION_SINCE,
+    OPTION_UNTIL,
+    OPTION_BY,
+    OPTION_CSV,
     OPTION_LIMIT,
     OPTION_ALL,
     OPTION_PLAIN,
@@ -56,7 +71,7 @@ struct option_spec {
     const char *summary;
 };
 
-#define ARGS_OPTIONS_MAX 32
+#define ARGS_OPTIONS_MAX 48
 
 extern const struct option_spec args_common[]; /* ends with a NULL name */
 
@@ -80,11 +95,18 @@ enum option_id args_next(struct args *args);
 /* What is left: the words. Valid after OPTION_END. */
 char **args_words(const struct args *args, size_t *ret_count);
 
+/* For commands that take no words, and no options but --plain. EXIT_ALL_DONE, or EXIT_USAGE. */
+int args_take_none(struct args *args);
+
+/* The long name of one of the command's options. */
+const char *args_name(const struct args *args, enum option_id option);
+
 /* The last option's value: 0, or -1 after saying what that option expects. */
 int args_int(const struct args *args, const char *name, int64_t min, int64_t max, int64_t *ret);
 int args_duration(const struct args *args, const char *name, int64_t *ret_ms);
 
-/* A time as RFC 3339: as given, or now plus `sign` times a duration. */
+/* A time as RFC 3339, or a date, which begins at midnight UTC; or now plus `sign` times a duration.
+ */
 int args_time(const struct args *args, const char *name, int sign, int64_t *ret_unix_ms);
 
 void args_print_help(const struct option_spec *options);

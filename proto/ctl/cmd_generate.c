@@ -5,6 +5,7 @@
 #include "proto/ctl/fetch.h"
 #include "proto/ctl/generate.h"
 #include "proto/ctl/job_view.h"
+#include "proto/ctl/money.h"
 #include "proto/ctl/output.h"
 #include "proto/ctl/wait.h"
 #include "proto/limits.h"
@@ -33,6 +34,19 @@ static void print_paths(struct json_value job)
             puts(path);
         free(path);
     }
+}
+
+/* For a person; scripts have `status`. */
+static void tell_cost(const struct generate *g, struct json_value job)
+{
+    char cost[MONEY_TEXT];
+    money_of_job(job, cost);
+    if (!g->ctl->err.is_terminal || g->ctl->json || !*cost)
+        return;
+    fflush(stdout);
+    bool is_estimate = *cost == '~';
+    fprintf(g->ctl->err.file, "%s: %s\n", is_estimate ? "estimated price" : "charged",
+            is_estimate ? cost + 1 : cost);
 }
 
 static int fetch_results(struct generate *g, struct connection *connection, const char *id,
@@ -65,12 +79,11 @@ static int show_end(struct generate *g, struct connection *connection, const cha
     int status = wait_exit_status(ok);
     if (g->ctl->json)
         g->ctl->output->waited(g->ctl, ok);
-    if (status == EXIT_ALL_DONE && g->output)
-        return fetch_results(g, connection, id, files);
     if (status == EXIT_ALL_DONE) {
-        if (!g->ctl->json)
+        if (!g->ctl->json && !g->output)
             print_paths(job);
-        return status;
+        tell_cost(g, job);
+        return g->output ? fetch_results(g, connection, id, files) : status;
     }
     buf_init(&line, LIMIT_REPLY_LINE);
     job_line(&line, job);
@@ -93,7 +106,7 @@ static int go_on(struct generate *g, struct connection *connection, const struct
 {
     struct ctl *ctl = g->ctl;
     if (g->dry_run) {
-        ctl->output->details(ctl, answer);
+        ctl->output->dry_run(ctl, answer);
         return EXIT_ALL_DONE;
     }
     char *id = job_member(answer->value, "id");
@@ -101,6 +114,7 @@ static int go_on(struct generate *g, struct connection *connection, const struct
     if (!g->waits || ctl->json)
         ctl->output->accepted(ctl, answer);
     if (!g->waits) {
+        tell_cost(g, answer->value);
         wait_explain_held(ctl, answer);
     } else if (id) {
         status = wait_for_end(g, connection, id);
@@ -120,6 +134,8 @@ int cmd_generate(struct ctl *ctl, struct args *args)
     int status = generate_parse(&g, ctl, args);
     if (status == EXIT_ALL_DONE) {
         status = call_open(ctl, &connection);
+        if (status == EXIT_ALL_DONE)
+            status = generate_complete(&g, &connection);
         if (status == EXIT_ALL_DONE)
             status = submit(&g, &connection, &answer);
         if (status == EXIT_ALL_DONE)

@@ -103,8 +103,8 @@ int cmd_list(struct ctl *ctl, struct args *args)
     struct listing listing = {.ctl = ctl};
     struct connection connection;
     filter_init(&listing.filter);
-    listing.table = output_job_table(ctl);
     int status = parse(&listing, args);
+    listing.table = output_job_table(ctl);
     if (status == EXIT_ALL_DONE) {
         status = call_open(ctl, &connection);
         if (status == EXIT_ALL_DONE)

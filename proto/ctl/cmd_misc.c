@@ -10,20 +10,6 @@
 #include "proto/ctl/text.h"
 #include "proto/limits.h"
 
-/* For commands that take no words. */
-static int parse_nothing(struct ctl *ctl, struct args *args)
-{
-    size_t count;
-    for (enum option_id option; (option = args_next(args)) != OPTION_END;) {
-        if (option == OPTION_BAD)
-            return EXIT_USAGE;
-        if (option == OPTION_PLAIN)
-            ctl->out.is_terminal = ctl->out.has_colour = false;
-    }
-    char **words = args_words(args, &count);
-    return count > 0 ? ctl_usage(ctl, "%s: takes no argument", words[0]) : EXIT_ALL_DONE;
-}
-
 static void show_details(struct ctl *ctl, const struct answer *answer)
 {
     ctl->output->details(ctl, answer);
@@ -31,40 +17,25 @@ static void show_details(struct ctl *ctl, const struct answer *answer)
 
 int cmd_stats(struct ctl *ctl, struct args *args)
 {
-    int status = parse_nothing(ctl, args);
+    int status = args_take_none(args);
     return status == EXIT_ALL_DONE ? call_and_show(ctl, "STATS", NULL, show_details) : status;
 }
 
 int cmd_hello(struct ctl *ctl, struct args *args)
 {
-    int status = parse_nothing(ctl, args);
+    int status = args_take_none(args);
     return status == EXIT_ALL_DONE ? call_and_show(ctl, "HELLO", NULL, show_details) : status;
 }
 
-static void take_model(struct ctl *ctl, struct json_value item, const struct answer *answer,
-                       void *arg)
+static void show_reloaded(struct ctl *ctl, const struct answer *answer)
 {
-    (void)item;
-    ctl->output->model_row(ctl, arg, answer);
+    ctl->output->reloaded(ctl, answer);
 }
 
-int cmd_models(struct ctl *ctl, struct args *args)
+int cmd_reload(struct ctl *ctl, struct args *args)
 {
-    struct connection connection;
-    struct answer answer;
-    int status = parse_nothing(ctl, args);
-    if (status != EXIT_ALL_DONE)
-        return status;
-    struct table *table = output_model_table(ctl);
-    struct call call = {.verb = "MODELS", .item = take_model, .arg = table};
-    status = call_open(ctl, &connection);
-    if (status == EXIT_ALL_DONE)
-        status = call_run(ctl, &connection, &call, &answer);
-    if (status == EXIT_ALL_DONE)
-        table_finish(table);
-    table_free(table);
-    connection_close(&connection);
-    return status;
+    int status = args_take_none(args);
+    return status == EXIT_ALL_DONE ? call_and_show(ctl, "RELOAD", NULL, show_reloaded) : status;
 }
 
 static int64_t clock_us(void)
@@ -78,7 +49,7 @@ int cmd_ping(struct ctl *ctl, struct args *args)
 {
     struct connection connection;
     struct answer answer;
-    int status = parse_nothing(ctl, args);
+    int status = args_take_none(args);
     if (status != EXIT_ALL_DONE)
         return status;
     int64_t before = clock_us();

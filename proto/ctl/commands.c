@@ -8,19 +8,31 @@
 
 static const struct option_spec generate_options[] = {
     {OPTION_MODEL, "model", "MODEL", "which model; the daemon has a default"},
+    {OPTION_PROVIDER, "provider", "NAME", "which provider; otherwise one that has the model"},
     {OPTION_ASPECT, "aspect", "W:H", "aspect ratio, such as 16:9 or 9:16"},
     {OPTION_RESOLUTION, "resolution", "R", "720p, 1080p, …"},
     {OPTION_DURATION, "duration", "D", "length of the video: 8 or 8s"},
     {OPTION_NEGATIVE, "negative", "TEXT", "what should not be seen"},
+    {OPTION_IMAGE, "image", "IMAGE", "the first frame"},
+    {OPTION_LAST_FRAME, "last-frame", "IMAGE", "the last frame"},
+    {OPTION_REFERENCE, "reference", "IMAGE", "what things look like; may be given several times"},
+    {OPTION_VIDEO, "video", "VIDEO", "a video to start from: a file, a job or an operation"},
+    {OPTION_EXTEND, "extend", NULL, "go on where --video ends"},
+    {OPTION_EDIT, "edit", NULL, "change --video as the prompt says"},
     {OPTION_SEED, "seed", "N", "for a result that can be repeated"},
-    {OPTION_COUNT, "count", "N", "how many videos of one prompt"},
-    {OPTION_PROVIDER, "provider", "NAME", "which provider"},
+    {OPTION_SAMPLES, "samples", "N", "how many videos of one prompt"},
+    {OPTION_PERSON, "person-generation", "WHOM", "allow_all, allow_adult, dont_allow"},
+    {OPTION_AUDIO, "audio", NULL, "with sound"},
+    {OPTION_NO_AUDIO, "no-audio", NULL, "without sound"},
+    {OPTION_ENHANCE, "enhance", NULL, "let the provider embellish the prompt"},
+    {OPTION_NO_ENHANCE, "no-enhance", NULL, "take the prompt as it is"},
     {OPTION_PRIORITY, "priority", "N", "-100 to 100, higher first"},
     {OPTION_LABEL, "label", "K=V", "a label; may be given several times"},
     {OPTION_KEY, "key", "KEY", "the same key with the same request is the same job"},
-    {OPTION_DEADLINE, "deadline", "D", "give up after that long"},
     {OPTION_NOT_BEFORE, "not-before", "T", "start at a time, or +D from now"},
+    {OPTION_DEADLINE, "deadline", "D", "give up after that long"},
     {OPTION_MAX_ATTEMPTS, "max-attempts", "N", "how often it may be tried"},
+    {OPTION_OUTPUT_NAME, "output-name", "NAME", "how the daemon names the video in its own folder"},
     {OPTION_DRY_RUN, "dry-run", NULL, "check, price and show the request; send nothing"},
     {OPTION_FORCE, "force", NULL, "send what the model isn't known to accept"},
     {OPTION_WAIT, "wait", NULL, "wait for the end, and show the way there"},
@@ -41,6 +53,7 @@ static const struct option_spec list_options[] = {
     {OPTION_LABEL, "label", "K=V", "only jobs with this label; K alone: with any value"},
     {OPTION_OWNER, "owner", "USER", "only jobs of this user, by name or number"},
     {OPTION_SINCE, "since", "T", "only jobs made since a time, or in the last D"},
+    {OPTION_UNTIL, "until", "T", "only jobs made before"},
     {OPTION_LIMIT, "limit", "N", "at most so many (100)"},
     {OPTION_ALL, "all", NULL, "without a limit"},
     {OPTION_PLAIN, "plain", NULL, "tab-separated, without a header, as in a pipe"},
@@ -76,10 +89,29 @@ static const struct option_spec forget_options[] = {
     {0},
 };
 
+static const struct option_spec cost_options[] = {
+    {OPTION_BY, "by", "WHAT", "day, owner, provider, model or label:NAME (day)"},
+    {OPTION_SINCE, "since", "T", "only what was charged since a time, or in the last D"},
+    {OPTION_UNTIL, "until", "T", "only what was charged before"},
+    {OPTION_OWNER, "owner", "USER", "only this user's jobs, by name or number"},
+    {OPTION_CSV, "csv", NULL, "comma-separated values with a header (RFC 4180)"},
+    {OPTION_PLAIN, "plain", NULL, "tab-separated, without a header, as in a pipe"},
+    {0},
+};
+
 static const struct option_spec models_options[] = {
     {OPTION_PLAIN, "plain", NULL, "tab-separated, without a header, as in a pipe"},
     {0},
 };
+
+static const char generate_more[] =
+    "PROMPT - reads standard input. With --wait the path of the video is printed in place of the\n"
+    "id; with --output, where it was written: FILE, and FILE-1 and so on for further samples.\n\n"
+    "IMAGE and VIDEO are a file, which is read with your own rights and sent to the daemon; a "
+    "blob\n"
+    "(sha256-…, of 'veoctl put'); a job, whose result is meant ('last' is your newest one); or, of "
+    "a\n"
+    "video, an operation's name. A file that exists comes first, and ./NAME is always a file.";
 
 static const char wait_more[] =
     "ID may be the beginning of an id, or 'last': your newest job. A held or uncertain job ends "
@@ -88,12 +120,12 @@ static const char wait_more[] =
 
 static const struct ctl_command commands[] = {
     {"generate", "[OPTION…] PROMPT…", "ask for a video; prints the job's id", generate_options,
-     cmd_generate,
-     "PROMPT - reads standard input. With --wait the path of the video is printed in place of the "
-     "id."},
+     cmd_generate, generate_more},
     {"batch", "FILE.jsonl|-", "ask for many: one JSON object or string a line", batch_options,
      cmd_batch,
      "All lines are checked before any is sent. Prints each line's number and its job's id."},
+    {"put", "FILE…", "keep files with the daemon; prints their blobs", NULL, cmd_put,
+     "A blob (sha256-…) can be named wherever an image or a video can, here and in a batch."},
     {"status", "ID", "all that is known of a job", NULL, cmd_status, NULL},
     {"list", "[OPTION…]", "jobs, newest first", list_options, cmd_list, NULL},
     {"wait", "ID…|last", "wait until the jobs have ended", wait_options, cmd_wait, wait_more},
@@ -106,9 +138,14 @@ static const struct ctl_command commands[] = {
     {"forget", "[--files] ID…", "remove ended jobs", forget_options, cmd_forget, NULL},
     {"why", "ID", "what a job waits for, and what happened to it", NULL, cmd_why, NULL},
     {"models", "", "the models that can be asked for", models_options, cmd_models, NULL},
+    {"cost", "[OPTION…]", "what was charged, and what is left of the budget", cost_options,
+     cmd_cost,
+     "On a terminal, OF IT UNSURE is that part of which nobody knows whether the provider charges "
+     "it."},
     {"stats", "", "counts, rates and latencies", NULL, cmd_stats, NULL},
     {"ping", "", "how long an answer takes", NULL, cmd_ping, NULL},
     {"hello", "", "the daemon's version and limits", NULL, cmd_hello, NULL},
+    {"reload", "", "let the daemon read its configuration anew", NULL, cmd_reload, NULL},
     {"raw", "LINE…", "send a line of the protocol as it is, and print what comes", NULL, cmd_raw,
      "Ends with the line's OK, ERR or DATA; WATCH goes on until it is interrupted."},
     {"help", "[COMMAND]", "this list, or a command's options", NULL, cmd_help, NULL},

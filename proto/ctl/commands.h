@@ -26,6 +26,7 @@ void commands_print_help_of(const struct ctl_command *command);
 /* The handlers. They return the exit status. */
 int cmd_generate(struct ctl *ctl, struct args *args);
 int cmd_batch(struct ctl *ctl, struct args *args);
+int cmd_put(struct ctl *ctl, struct args *args);
 int cmd_status(struct ctl *ctl, struct args *args);
 int cmd_list(struct ctl *ctl, struct args *args);
 int cmd_wait(struct ctl *ctl, struct args *args);
@@ -38,9 +39,11 @@ int cmd_release(struct ctl *ctl, struct args *args);
 int cmd_forget(struct ctl *ctl, struct args *args);
 int cmd_why(struct ctl *ctl, struct args *args);
 int cmd_models(struct ctl *ctl, struct args *args);
+int cmd_cost(struct ctl *ctl, struct args *args);
 int cmd_stats(struct ctl *ctl, struct args *args);
 int cmd_ping(struct ctl *ctl, struct args *args);
 int cmd_hello(struct ctl *ctl, struct args *args);
+int cmd_reload(struct ctl *ctl, struct args *args);
 int cmd_raw(struct ctl *ctl, struct args *args);
 int cmd_help(struct ctl *ctl, struct args *args);
 

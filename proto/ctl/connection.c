@@ -192,14 +192,12 @@ static bool is_passing(int error)
     return error == EAGAIN || error == EINTR;
 }
 
-enum connection_result connection_send_line(struct connection *connection, const char *line,
-                                            size_t length, int64_t deadline)
+enum connection_result connection_send_bytes(struct connection *connection, const char *bytes,
+                                             size_t length, int64_t deadline)
 {
-    char *bytes = mem_format("%.*s\n", (int)length, line);
-    size_t total = strlen(bytes);
     enum connection_result result = CONNECTION_OK;
-    for (size_t sent = 0; sent < total && result == CONNECTION_OK;) {
-        ssize_t n = send(connection->fd, bytes + sent, total - sent, MSG_NOSIGNAL);
+    for (size_t sent = 0; sent < length && result == CONNECTION_OK;) {
+        ssize_t n = send(connection->fd, bytes + sent, length - sent, MSG_NOSIGNAL);
         if (n >= 0)
             sent += (size_t)n;
         else if (is_passing(errno))
@@ -207,8 +205,23 @@ enum connection_result connection_send_line(struct connection *connection, const
         else
             result = broken(connection, errno);
     }
+    return result;
+}
+
+enum connection_result connection_send_line(struct connection *connection, const char *line,
+                                            size_t length, int64_t deadline)
+{
+    char *bytes = mem_format("%.*s\n", (int)length, line);
+    enum connection_result result =
+        connection_send_bytes(connection, bytes, strlen(bytes), deadline);
     free(bytes);
     return result;
+}
+
+bool connection_has_input(const struct connection *connection)
+{
+    struct pollfd poll = {.fd = connection->fd, .events = POLLIN};
+    return connection->length > 0 || interrupt_poll(&poll, 1, 0) > 0;
 }
 
 enum connection_result connection_send(struct connection *connection, const char *verb,

@@ -3,6 +3,7 @@
 #ifndef VEO_CTL_CONNECTION_H
 #define VEO_CTL_CONNECTION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -57,6 +58,13 @@ enum connection_result connection_send(struct connection *connection, const char
 /* Sends a line as it is. */
 enum connection_result connection_send_line(struct connection *connection, const char *line,
                                             size_t length, int64_t deadline);
+
+/* Sends bytes as they are: a body. */
+enum connection_result connection_send_bytes(struct connection *connection, const char *bytes,
+                                             size_t length, int64_t deadline);
+
+/* True if there is something to read, be it the end: at once. */
+bool connection_has_input(const struct connection *connection);
 
 enum connection_result connection_read(struct connection *connection, struct answer *ret,
                                        int64_t deadline);

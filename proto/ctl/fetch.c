@@ -10,13 +10,12 @@
 #include <unistd.h>
 
 #include "proto/ctl/interrupt.h"
-#include "proto/ctl/progress.h"
+#include "proto/ctl/meter.h"
 #include "proto/jsonw.h"
 #include "proto/limits.h"
 #include "proto/mem.h"
-#include "proto/units.h"
 
-#define REDRAW_MS      200
+#define RETRY_PAUSE_MS 200
 #define OUTPUT_WAIT_MS 1000
 
 struct transfer {
@@ -28,8 +27,7 @@ struct transfer {
     uint64_t got;
     uint64_t total;
     bool total_known;
-    int64_t started_at;
-    int64_t drawn_at;
+    struct meter meter;
 };
 
 /* ---- names ---- */
@@ -186,28 +184,6 @@ static int finish_target(struct transfer *transfer, int status)
 
 /* ---- the bytes ---- */
 
-static void draw(struct transfer *transfer, bool at_once)
-{
-    char bar[PROGRESS_BAR];
-    char got[UNITS_TEXT];
-    char total[UNITS_TEXT];
-    int64_t now = clock_ms();
-    if (!transfer->ctl->err.can_redraw || (!at_once && now - transfer->drawn_at < REDRAW_MS))
-        return;
-    transfer->drawn_at = now;
-    progress_bar(transfer->total ? (double)transfer->got / (double)transfer->total : 1, bar);
-    units_format_size(transfer->got, got);
-    units_format_size(transfer->total, total);
-    fprintf(stderr, "\r\033[K%s  %s of %s", bar, got, total);
-    fflush(stderr);
-}
-
-static void end_drawing(const struct transfer *transfer)
-{
-    if (transfer->drawn_at > 0)
-        fputs("\r\033[K", stderr);
-}
-
 static char *get_argument(const struct transfer *transfer)
 {
     struct buf text;
@@ -259,14 +235,14 @@ static enum connection_result copy_body(struct transfer *transfer, int *ret_stat
         if (write_all(transfer, data, length) < 0) {
             if (interrupt_pending())
                 return CONNECTION_INTERRUPTED;
-            end_drawing(transfer);
+            meter_end(&transfer->meter);
             ctl_complain(transfer->ctl, "can't write %s: %s", transfer->fetch->target,
                          strerror(errno));
             *ret_status = EXIT_PROTOCOL;
             return CONNECTION_OK;
         }
         transfer->got += length;
-        draw(transfer, false);
+        meter_show(&transfer->meter, transfer->got, transfer->total);
     }
 }
 
@@ -299,10 +275,10 @@ static enum connection_result get_all(struct transfer *transfer, int *ret_status
         got_before = transfer->got;
         if (clock_left(deadline) == 0)
             return result;
-        end_drawing(transfer);
+        meter_end(&transfer->meter);
         ctl_complain(transfer->ctl, "the connection broke; going on at byte %llu",
                      (unsigned long long)transfer->got);
-        interrupt_poll(NULL, 0, REDRAW_MS);
+        interrupt_poll(NULL, 0, RETRY_PAUSE_MS);
         result = connection_reopen(transfer->connection, deadline);
         if (result != CONNECTION_OK)
             return result;
@@ -312,13 +288,13 @@ static enum connection_result get_all(struct transfer *transfer, int *ret_status
 int fetch_file(struct ctl *ctl, struct connection *connection, const struct fetch *fetch)
 {
     struct transfer transfer = {.ctl = ctl, .connection = connection, .fetch = fetch};
+    transfer.meter.ctl = ctl;
     interrupt_catch();
     int status = open_target(&transfer);
     if (status != EXIT_ALL_DONE)
         return status;
-    transfer.started_at = clock_ms();
     enum connection_result result = get_all(&transfer, &status);
-    end_drawing(&transfer);
+    meter_end(&transfer.meter);
     if (result != CONNECTION_OK)
         status = result == CONNECTION_INTERRUPTED ? EXIT_CANCELLED : EXIT_NO_DAEMON;
     status = finish_target(&transfer, status);

@@ -41,12 +41,12 @@ static int take_owner(struct filter *filter, const struct args *args)
     return 0;
 }
 
-static int take_since(struct filter *filter, const struct args *args)
+static int take_time(struct filter *filter, const struct args *args, const char *name)
 {
     int64_t at;
-    if (args_time(args, "since", -1, &at) < 0)
+    if (args_time(args, name, -1, &at) < 0)
         return -1;
-    jsonw_member_time(&filter->w, "since", at);
+    jsonw_member_time(&filter->w, name, at);
     return 0;
 }
 
@@ -65,7 +65,9 @@ int filter_take(struct filter *filter, const struct args *args, enum option_id o
     case OPTION_OWNER:
         return take_owner(filter, args);
     case OPTION_SINCE:
-        return take_since(filter, args);
+        return take_time(filter, args, "since");
+    case OPTION_UNTIL:
+        return take_time(filter, args, "until");
     default:
         return -1;
     }

@@ -9,14 +9,16 @@
 
 struct output {
     void (*accepted)(struct ctl *ctl, const struct answer *job);
+    void (*dry_run)(struct ctl *ctl, const struct answer *ok);
+    void (*blob)(struct ctl *ctl, const char *blob, const char *path);
     void (*job)(struct ctl *ctl, const struct answer *job);
     void (*job_row)(struct ctl *ctl, struct table *table, const struct answer *job);
-    void (*model_row)(struct ctl *ctl, struct table *table, const struct answer *model);
     void (*waited)(struct ctl *ctl, const struct answer *ok);  /* WAIT's OK */
     void (*changed)(struct ctl *ctl, const struct answer *ok); /* CANCEL, RETRY, … */
     void (*event)(struct ctl *ctl, const struct answer *event);
     void (*why)(struct ctl *ctl, const struct answer *ok);
     void (*details)(struct ctl *ctl, const struct answer *ok); /* whatever it holds */
+    void (*reloaded)(struct ctl *ctl, const struct answer *ok);
     void (*pong)(struct ctl *ctl, const struct answer *ok, int64_t round_trip_us);
     void (*refused)(struct ctl *ctl, const struct answer *err);
 };
@@ -24,9 +26,8 @@ struct output {
 extern const struct output output_text;
 extern const struct output output_json;
 
-/* The columns that job_row and model_row fill. */
+/* The columns that job_row fills. To be made once it is known what standard output is: --plain. */
 struct table *output_job_table(struct ctl *ctl);
-struct table *output_model_table(struct ctl *ctl);
 
 /* The colour of a state, as an escape sequence; "" for a plain one. */
 const char *output_state_colour(const char *state);

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "proto/ctl/job_view.h"
+#include "proto/ctl/money.h"
+#include "proto/ctl/pretty.h"
 #include "proto/ctl/text.h"
 #include "proto/ctl/tree.h"
 #include "proto/limits.h"
@@ -33,24 +35,15 @@ static const struct column job_columns[] = {
     {.title = "STATE", .colour = output_state_colour},
     {.title = "AGE"},
     {.title = "MODEL"},
+    {.title = "COST"},
     {.title = "PROMPT", .shrinks = true},
-};
-
-static const struct column model_columns[] = {
-    {.title = "MODEL"},
-    {.title = "PROVIDER"},
-    {.title = "DIALECT"},
-    {.title = "DETAILS", .shrinks = true},
+    {.title = "REASON"}, /* elsewhere than on a terminal */
 };
 
 struct table *output_job_table(struct ctl *ctl)
 {
-    return table_new(ctl, job_columns, sizeof job_columns / sizeof job_columns[0]);
-}
-
-struct table *output_model_table(struct ctl *ctl)
-{
-    return table_new(ctl, model_columns, sizeof model_columns / sizeof model_columns[0]);
+    size_t count = sizeof job_columns / sizeof job_columns[0];
+    return table_new(ctl, job_columns, ctl->out.is_terminal ? count - 1 : count);
 }
 
 static void put_line(struct buf *line)
@@ -84,6 +77,52 @@ static void show_accepted(struct ctl *ctl, const struct answer *job)
     put_member(job->value, "id");
 }
 
+static void show_blob(struct ctl *ctl, const char *blob, const char *path)
+{
+    (void)ctl;
+    (void)path;
+    puts(blob);
+    fflush(stdout);
+}
+
+static void put_price(struct json_value ok)
+{
+    char cost[MONEY_TEXT];
+    money_of_job(ok, cost);
+    if (*cost)
+        printf("estimated price: %s\n", *cost == '~' ? cost + 1 : cost);
+    else
+        puts("estimated price: unknown");
+}
+
+/* What was understood, and what would be made of it. */
+static void show_dry_run(struct ctl *ctl, const struct answer *ok)
+{
+    struct buf body;
+    struct json_value request = json_get(ok->value, "request");
+    if (json_type(request) != JSON_OBJECT) {
+        tree_print(ctl, ok->value);
+        return;
+    }
+    char *provider = job_member(ok->value, "provider");
+    char *dialect = job_member(ok->value, "dialect");
+    char *method = job_member(request, "method");
+    char *url = job_member(request, "url");
+    buf_init(&body, 8 * LIMIT_REPLY_LINE);
+    buf_addf(&body, "provider: %s (%s)\n%s %s\n", provider ? provider : "?",
+             dialect ? dialect : "?", method ? method : "?", url ? url : "?");
+    pretty_json(&body, json_get(request, "body"));
+    puts(buf_text(&body));
+    put_price(ok->value);
+    puts("nothing was sent");
+    fflush(stdout);
+    buf_free(&body);
+    free(provider);
+    free(dialect);
+    free(method);
+    free(url);
+}
+
 static void show_details(struct ctl *ctl, const struct answer *ok)
 {
     tree_print(ctl, ok->value);
@@ -104,26 +143,41 @@ static void cell_age(struct ctl *ctl, struct table *table, struct json_value job
     table_cell(table, age);
 }
 
+static void cell_cost(struct table *table, struct json_value job)
+{
+    char cost[MONEY_TEXT];
+    money_of_job(job, cost);
+    table_cell(table, cost);
+}
+
+/* A person sees in front of it why the job is where it is; a script gets that in a column. */
+static void cell_prompt(const struct ctl *ctl, struct table *table, struct json_value job)
+{
+    struct buf text;
+    struct buf reason;
+    buf_init(&text, LIMIT_REPLY_LINE);
+    buf_init(&reason, LIMIT_REPLY_LINE);
+    char *prompt = job_member(job, "prompt");
+    job_reason(&reason, job);
+    if (ctl->out.is_terminal && reason.length > 0)
+        buf_addf(&text, "[%s] ", buf_text(&reason));
+    buf_add_text(&text, prompt ? prompt : "");
+    table_cell(table, buf_text(&text));
+    if (!ctl->out.is_terminal)
+        table_cell(table, buf_text(&reason));
+    free(prompt);
+    buf_free(&reason);
+    buf_free(&text);
+}
+
 static void show_job_row(struct ctl *ctl, struct table *table, const struct answer *job)
 {
     cell_member(table, job->value, "id");
     cell_member(table, job->value, "state");
     cell_age(ctl, table, job->value);
     cell_member(table, job->value, "model");
-    cell_member(table, job->value, "prompt");
-}
-
-static void show_model_row(struct ctl *ctl, struct table *table, const struct answer *model)
-{
-    static const char *const names[] = {"model", "provider", "dialect", NULL};
-    struct buf details;
-    (void)ctl;
-    buf_init(&details, LIMIT_REPLY_LINE);
-    for (const char *const *name = names; *name; name++)
-        cell_member(table, model->value, *name);
-    tree_line(&details, model->value, names);
-    table_cell(table, buf_text(&details));
-    buf_free(&details);
+    cell_cost(table, job->value);
+    cell_prompt(ctl, table, job->value);
 }
 
 static void put_job(void *arg, struct json_value job)
@@ -210,6 +264,21 @@ static void show_why(struct ctl *ctl, const struct answer *ok)
         put_attempt(it.value);
 }
 
+static void show_reloaded(struct ctl *ctl, const struct answer *ok)
+{
+    struct json_value changed = json_get(ok->value, "changed");
+    (void)ctl;
+    if (json_size(changed) == 0)
+        puts("nothing has changed");
+    for (struct json_iter it = json_iter(changed); json_next(&it);) {
+        struct buf line;
+        buf_init(&line, LIMIT_REPLY_LINE);
+        buf_add_text(&line, "changed: ");
+        tree_scalar(&line, "key", it.value);
+        put_line(&line);
+    }
+}
+
 static void show_pong(struct ctl *ctl, const struct answer *ok, int64_t round_trip_us)
 {
     (void)ok;
@@ -225,14 +294,16 @@ static void show_nothing(struct ctl *ctl, const struct answer *err)
 
 const struct output output_text = {
     .accepted = show_accepted,
+    .dry_run = show_dry_run,
+    .blob = show_blob,
     .job = show_details,
     .job_row = show_job_row,
-    .model_row = show_model_row,
     .waited = show_jobs,
     .changed = show_changed,
     .event = show_event,
     .why = show_why,
     .details = show_details,
+    .reloaded = show_reloaded,
     .pong = show_pong,
     .refused = show_nothing,
 };

@@ -100,27 +100,60 @@ static void shorten_ids(struct table *table, size_t column)
     }
 }
 
+/* 0: there is nothing in it, so that it can be left out. */
 static size_t widest(const struct table *table, size_t column)
 {
-    size_t width = strlen(table->columns[column].title);
+    size_t width = 0;
     for (size_t row = 0; row < table_rows(table); row++) {
         const char *cell = cell_at(table, row, column);
         size_t cell_width = text_width(cell, strlen(cell));
         width = cell_width > width ? cell_width : width;
     }
-    return width;
+    size_t title_width = strlen(table->columns[column].title);
+    return width > 0 && width < title_width ? title_width : width;
+}
+
+/* Columns needed at the least; those that are left out have no width. */
+static size_t least_width(const struct table *table, const size_t widths[])
+{
+    size_t used = 0;
+    for (size_t i = 0; i < table->column_count; i++) {
+        if (widths[i] == 0)
+            continue;
+        bool is_small = !table->columns[i].shrinks || widths[i] < COLUMN_LEAST;
+        used += (used > 0 ? strlen(COLUMN_GAP) : 0) + (is_small ? widths[i] : COLUMN_LEAST);
+    }
+    return used;
+}
+
+static void drop_columns(const struct table *table, size_t widths[], size_t room)
+{
+    while (least_width(table, widths) > room) {
+        size_t worst = table->column_count;
+        for (size_t i = 0; i < table->column_count; i++) {
+            unsigned than = worst < table->column_count ? table->columns[worst].drop : 0;
+            if (widths[i] > 0 && table->columns[i].drop > than)
+                worst = i;
+        }
+        if (worst == table->column_count)
+            break;
+        widths[worst] = 0;
+    }
 }
 
 static void fit(const struct table *table, size_t widths[])
 {
-    size_t used = strlen(COLUMN_GAP) * (table->column_count - 1);
-    for (size_t i = 0; i < table->column_count; i++) {
-        widths[i] = widest(table, i);
-        used += widths[i];
-    }
     size_t room = ctl_columns(&table->ctl->out);
+    for (size_t i = 0; i < table->column_count; i++)
+        widths[i] = widest(table, i);
+    drop_columns(table, widths, room);
+    size_t used = 0;
+    for (size_t i = 0; i < table->column_count; i++) {
+        if (widths[i] > 0)
+            used += (used > 0 ? strlen(COLUMN_GAP) : 0) + widths[i];
+    }
     for (size_t i = 0; i < table->column_count && used > room; i++) {
-        if (!table->columns[i].shrinks)
+        if (!table->columns[i].shrinks || widths[i] <= COLUMN_LEAST)
             continue;
         size_t wanted = widths[i];
         size_t excess = used - room;
@@ -130,7 +163,7 @@ static void fit(const struct table *table, size_t widths[])
 }
 
 static void print_cell(const struct table *table, size_t column, const char *text, size_t width,
-                       bool is_header)
+                       bool is_header, bool is_last)
 {
     struct buf cut;
     buf_init(&cut, LIMIT_REPLY_LINE);
@@ -139,14 +172,31 @@ static void print_cell(const struct table *table, size_t column, const char *tex
     const char *colour = "";
     if (table->ctl->out.has_colour)
         colour = is_header ? "\033[1m" : spec->colour ? spec->colour(text) : "";
-    bool is_last = column + 1 == table->column_count;
-    size_t used = text_width(cut.data, cut.length);
+    int gap = (int)(width - text_width(cut.data, cut.length));
+    if (spec->is_number)
+        printf("%*s", gap, "");
     printf("%s%s%s", colour, buf_text(&cut), *colour ? COLOUR_OFF : "");
-    if (is_last)
-        putchar('\n');
-    else
-        printf("%*s" COLUMN_GAP, (int)(width - used), "");
+    if (!spec->is_number && !is_last)
+        printf("%*s", gap, "");
     buf_free(&cut);
+}
+
+/* `row` of cells, or the header. */
+static void print_row(const struct table *table, const size_t widths[], size_t row, bool is_header)
+{
+    size_t last = table->column_count;
+    while (last > 0 && widths[last - 1] == 0)
+        last--;
+    const char *gap = "";
+    for (size_t i = 0; i < last; i++) {
+        if (widths[i] == 0)
+            continue;
+        fputs(gap, stdout);
+        print_cell(table, i, is_header ? table->columns[i].title : cell_at(table, row, i),
+                   widths[i], is_header, i + 1 == last);
+        gap = COLUMN_GAP;
+    }
+    putchar('\n');
 }
 
 void table_finish(struct table *table)
@@ -159,11 +209,8 @@ void table_finish(struct table *table)
             shorten_ids(table, i);
     }
     fit(table, widths);
-    for (size_t i = 0; i < table->column_count; i++)
-        print_cell(table, i, table->columns[i].title, widths[i], true);
-    for (size_t row = 0; row < table_rows(table); row++) {
-        for (size_t i = 0; i < table->column_count; i++)
-            print_cell(table, i, cell_at(table, row, i), widths[i], false);
-    }
+    print_row(table, widths, 0, true);
+    for (size_t row = 0; row < table_rows(table); row++)
+        print_row(table, widths, row, false);
     free(widths);
 }

@@ -1,5 +1,6 @@
-/* Rows of columns. On a terminal they are aligned under a header and fit its width; elsewhere each
- * row leaves at once, separated by tabs, without a header. */
+/* Rows of columns. On a terminal they are aligned under a header and fit its width, and columns
+ * with nothing in them are left out; elsewhere each row leaves at once, separated by tabs, without
+ * a header. */
 #ifndef VEO_CTL_TABLE_H
 #define VEO_CTL_TABLE_H
 
@@ -10,8 +11,10 @@
 
 struct column {
     const char *title;
-    bool is_id;   /* shortened on a terminal as far as the rows stay distinct */
-    bool shrinks; /* gives way when the terminal is narrow; one column at most */
+    bool is_id;     /* shortened on a terminal as far as the rows stay distinct */
+    bool shrinks;   /* gives way when the terminal is narrow */
+    unsigned drop;  /* above 0: left out when it is too narrow even so, the highest first */
+    bool is_number; /* aligned to the right */
     const char *(*colour)(const char *cell);
 };
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proto/buf.h"
+#include "proto/ctl/money.h"
 #include "proto/ctl/output.h"
 #include "proto/ctl/text.h"
 #include "proto/limits.h"
@@ -54,12 +55,15 @@ static void add_string(struct buf *out, const char *name, struct json_value valu
 static void add_number(struct buf *out, const char *name, struct json_value value)
 {
     char text[UNITS_TEXT];
+    char money[MONEY_TEXT] = "";
     int64_t number;
     double fraction;
     double unit = ends_with(name, "_seconds") ? 1000 : 1;
     bool is_duration = unit > 1 || ends_with(name, "_ms");
     if (is_duration && json_double(value, 0, 1e12, &fraction) == 0)
         units_format_duration(llround(fraction * unit), text);
+    else if (ends_with(name, "_usd") && json_double(value, 0, 1e12, &fraction) == 0)
+        money_text(fraction, money);
     else if (ends_with(name, "bytes") && json_int(value, 0, INT64_MAX, &number) == 0)
         units_format_size((uint64_t)number, text);
     else {
@@ -68,7 +72,7 @@ static void add_number(struct buf *out, const char *name, struct json_value valu
         buf_add(out, raw, length);
         return;
     }
-    buf_add_text(out, text);
+    buf_add_text(out, *money ? money : text);
 }
 
 void tree_scalar(struct buf *out, const char *name, struct json_value value)

@@ -208,8 +208,10 @@ static void explain_held(void *arg, struct json_value job)
     buf_init(&reason, LIMIT_REPLY_LINE);
     job_reason(&reason, job);
     char *id = job_member(job, "id");
-    ctl_complain(ctl, "%s is held%s%s; 'veoctl release' lets it go on", id ? id : "the job",
-                 reason.length > 0 ? ": " : "", buf_text(&reason));
+    /* One that a budget holds goes on by itself. */
+    bool is_budget = json_equals(json_path(job, "error.code"), "budget-exceeded");
+    ctl_complain(ctl, "%s is held%s%s%s", id ? id : "the job", reason.length > 0 ? ": " : "",
+                 buf_text(&reason), is_budget ? "" : "; 'veoctl release' lets it go on");
     free(id);
     buf_free(&reason);
 }

@@ -7,9 +7,7 @@ that hangs.
 
 import json
 import os
-import pty
 import re
-import select
 import signal
 import socket
 import stat
@@ -19,226 +17,9 @@ import time
 
 import pytest
 
-VEOCTL = os.environ.get("VEOCTL", "veoctl")
-ID = "01JD0000000000000000000001"
-ID2 = "01JD0000000000000000000002"
-ID3 = "01JD0000000000000000000003"
-HANG = 60  # seconds after which something is certainly wrong
-
-
-def job(id=ID, state="queued", **members):
-    return {"id": id, "state": state, "model": "veo-test", "prompt": "a dog",
-            "created_at": "2026-11-22T10:00:00.000Z", **members}
-
-
-def done(id=ID, **members):
-    files = [{"path": f"/var/lib/veod/videos/0/{id}.mp4", "bytes": 5}]
-    return job(id, "done", **{"files": files, **members})
-
-
-def line(word, value, tag=None):
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return f"{'@' + tag + ' ' if tag else ''}{word} {text}\n".encode()
-
-
-class Close(Exception):
-    """Raised by a handler: the daemon closes the connection."""
-
-
-class Command:
-    """A line that came, and the means to answer it."""
-
-    def __init__(self, daemon, connection, text):
-        self.daemon = daemon
-        self.connection = connection
-        self.text = text
-        self.tag = None
-        rest = text
-        if rest.startswith("@"):
-            self.tag, _, rest = rest[1:].partition(" ")
-        self.verb, _, self.argument = rest.partition(" ")
-
-    @property
-    def object(self):
-        return json.loads(self.argument)
-
-    def send(self, *parts):
-        for part in parts:
-            self.connection.sendall(part)
-
-    def ok(self, value=None):
-        self.send(line("OK", value if value is not None else {}, self.tag))
-
-    def err(self, code, message="no", **members):
-        self.send(line("ERR", {"code": code, "message": message, **members}, self.tag))
-
-    def item(self, value):
-        self.send(line("ITEM", value, self.tag))
-
-    def event(self, value):
-        self.send(line("EVENT", value, self.tag))
-
-    def data(self, body, announced=None):
-        announced = len(body) if announced is None else announced
-        self.send(line("DATA", {"bytes": announced, "mime": "video/mp4"}, self.tag), body)
-
-
-class Daemon:
-    """Handlers by verb; a handler that is a list is used up one call at a time."""
-
-    def __init__(self, path):
-        self.path = str(path)
-        self.handlers = {}
-        self.commands = []
-        self.connections = 0
-        self.listener = None
-        self.threads = []
-        self.open_sockets = []
-
-    def start(self):
-        self.listener = socket.socket(socket.AF_UNIX)
-        self.listener.bind(self.path)
-        self.listener.listen(16)
-        self._spawn(self._accept, self.listener)
-
-    def stop(self):
-        """As a daemon that ends: nobody listens, and every connection is closed."""
-        if self.listener:
-            self.listener.shutdown(socket.SHUT_RDWR)
-            self.listener.close()
-            os.unlink(self.path)
-            self.listener = None
-        for connection in self.open_sockets:
-            try:
-                connection.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-    def on(self, verb, *handlers):
-        self.handlers[verb] = list(handlers)
-
-    def sent(self, verb):
-        return [c for c in self.commands if c.verb == verb]
-
-    def _spawn(self, function, *arguments):
-        thread = threading.Thread(target=function, args=arguments, daemon=True)
-        self.threads.append(thread)
-        thread.start()
-
-    def _accept(self, listener):
-        while True:
-            try:
-                connection, _ = listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            self.open_sockets.append(connection)
-            self._spawn(self._serve, connection)
-
-    def _serve(self, connection):
-        try:
-            for text in connection.makefile("r", encoding="utf-8", newline="\n"):
-                self._handle(Command(self, connection, text.rstrip("\n")))
-        except (Close, OSError, ValueError):
-            pass
-        try:
-            connection.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-        connection.close()
-
-    def _handle(self, command):
-        self.commands.append(command)
-        handlers = self.handlers.get(command.verb)
-        if not handlers:
-            command.err("unknown-verb", f"no handler for {command.verb}")
-            return
-        handler = handlers.pop(0) if len(handlers) > 1 else handlers[0]
-        handler(command)
-
-
-@pytest.fixture
-def daemon(tmp_path):
-    it = Daemon(tmp_path / "veod.sock")
-    it.start()
-    yield it
-    it.stop()
-
-
-class Result:
-    def __init__(self, status, out, err):
-        self.status = status
-        self.bytes = out
-        self.out = out.decode(errors="replace")
-        self.err = err.decode(errors="replace")
-
-    @property
-    def objects(self):
-        return [json.loads(text) for text in self.out.splitlines()]
-
-
-def environment(**members):
-    base = {k: v for k, v in os.environ.items()
-            if k not in ("VEOD_SOCKET", "XDG_RUNTIME_DIR", "NO_COLOR", "COLUMNS")}
-    base["TERM"] = "xterm"
-    base.update(members)
-    return base
-
-
-def run_bare(*words, stdin=b"", env=None, cwd=None):
-    done_process = subprocess.run([VEOCTL, *map(str, words)], input=stdin, capture_output=True,
-                                  env=env or environment(), cwd=cwd, timeout=HANG)
-    result = Result(done_process.returncode, done_process.stdout, done_process.stderr)
-    assert "Sanitizer" not in result.err and "runtime error" not in result.err, result.err
-    return result
-
-
-@pytest.fixture
-def veoctl(daemon):
-    def run(*words, **options):
-        return run_bare("--socket", daemon.path, *words, **options)
-    return run
-
-
-def start(daemon, *words, **options):
-    return subprocess.Popen([VEOCTL, "--socket", daemon.path, *map(str, words)],
-                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, env=environment(), **options)
-
-
-def until(condition):
-    end = time.monotonic() + HANG
-    while not condition():
-        assert time.monotonic() < end, "never came true"
-        time.sleep(0.005)
-
-
-def on_terminal(daemon, *words, columns=80, env=None):
-    """Runs with standard output and error on a pseudo-terminal; gives (status, text)."""
-    main, other = pty.openpty()
-    import fcntl
-    import struct
-    import termios
-    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    process = subprocess.Popen([VEOCTL, "--socket", daemon.path, *map(str, words)],
-                               stdin=subprocess.DEVNULL, stdout=other, stderr=other,
-                               env=env or environment())
-    os.close(other)
-    text = b""
-    while select.select([main], [], [], HANG)[0]:
-        try:
-            piece = os.read(main, 65536)
-        except OSError:
-            break
-        if not piece:
-            break
-        text += piece
-    os.close(main)
-    return process.wait(HANG), text.decode()
-
-
-def plain(text):
-    return re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text).replace("\r", "")
+from scripted import (Close, Daemon, HANG, ID, ID2, ID3, VEOCTL, daemon, done,  # noqa: F401
+                      environment, job, line, lists, on_terminal, plain, run_bare, start, until,
+                      veoctl)
 
 
 # ---- the command line itself ----
@@ -286,7 +67,7 @@ def test_version():
     (["generate", "--priority", "101", "a dog"], "--priority: expected a number from -100 to 100"),
     (["generate", "--label", "k", "a dog"], "--label: expected NAME=VALUE"),
     (["generate", "--not-before", "noon", "a dog"], "--not-before: expected a time"),
-    (["generate", "--count", "2", "-o", "-", "a dog"], "only one video"),
+    (["generate", "--samples", "2", "-o", "-", "a dog"], "only one video"),
     (["generate", "-o", "/no/such/folder/x.mp4", "a dog"], "can't write in /no/such/folder"),
     (["status"], "which job?"),
     (["status", ID, ID2], "one job at a time"),
@@ -483,15 +264,17 @@ def test_generate_prints_the_id(daemon, veoctl):
 def test_generate_sends_every_option(daemon, veoctl):
     daemon.on("GENERATE", lambda c: c.ok(job()))
     result = veoctl("generate", "-m", "veo-9", "-a", "9:16", "-r", "1080p", "-d", "8",
-                    "-n", "rain", "--seed", 7, "--count", 2, "--provider", "p", "--priority", -5,
-                    "--label", "k=v", "--label", "x=a=b", "--key", "K", "--deadline", "10m",
+                    "-n", "rain", "--seed", 7, "--samples", 2, "-p", "p", "--priority", -5,
+                    "--person-generation", "allow_all", "--no-audio", "--enhance",
+                    "--output-name", "pets/dog.mp4", "--label", "k=v", "--label", "x=a=b", "--key", "K", "--deadline", "10m",
                     "--not-before", "2026-11-22T18:00:00Z", "--max-attempts", 4, "--force",
                     "a \"dog\"\n—")
     assert result.status == 0
     assert daemon.sent("GENERATE")[0].object == {
         "model": "veo-9", "aspect_ratio": "9:16", "resolution": "1080p", "duration_seconds": 8,
         "negative_prompt": "rain", "seed": 7, "sample_count": 2, "provider": "p", "priority": -5,
-        "labels": {"k": "v", "x": "a=b"}, "key": "K", "deadline_seconds": 600,
+        "person_generation": "allow_all", "generate_audio": False, "enhance_prompt": True,
+        "output": "pets/dog.mp4", "labels": {"k": "v", "x": "a=b"}, "key": "K", "deadline_seconds": 600,
         "not_before": "2026-11-22T18:00:00.000Z", "max_attempts": 4, "force": True,
         "prompt": "a \"dog\"\n—"}
 
@@ -543,14 +326,6 @@ def test_generate_json(daemon, veoctl):
     daemon.on("GENERATE", lambda c: c.send(f'@{c.tag} OK {{"id":"{ID}",  "x":1.50}}\n'.encode()))
     assert veoctl("--json", "generate", "a dog").out == f'{{"id":"{ID}",  "x":1.50}}\n'
     assert veoctl("generate", "--json", "a dog").out == f'{{"id":"{ID}",  "x":1.50}}\n'
-
-
-def test_generate_dry_run(daemon, veoctl):
-    daemon.on("GENERATE", lambda c: c.ok({"cost": {"estimate_usd": 0.4}, "request": {"a": [1, 2]}}))
-    result = veoctl("generate", "--dry-run", "--wait", "a dog")
-    assert result.status == 0
-    assert daemon.sent("GENERATE")[0].object == {"prompt": "a dog", "dry_run": True}
-    assert result.out == "cost.estimate_usd: 0.4\nrequest.a:         1, 2\n"
 
 
 def test_generate_held(daemon, veoctl):
@@ -694,7 +469,7 @@ def test_generate_into_a_folder(daemon, veoctl, tmp_path):
 
 def test_generate_several_results(daemon, veoctl, tmp_path):
     generates(daemon, files=3)
-    result = veoctl("generate", "--count", 3, "-o", "x.y.mp4", "a dog", cwd=tmp_path)
+    result = veoctl("generate", "--samples", 3, "-o", "x.y.mp4", "a dog", cwd=tmp_path)
     assert (result.status, result.out) == (0, "x.y.mp4\nx.y-1.mp4\nx.y-2.mp4\n")
     assert [c.object["file"] for c in daemon.sent("GET")] == [0, 1, 2]
     result = veoctl("generate", "-o", ".", "a dog", cwd=tmp_path)
@@ -710,7 +485,7 @@ def test_generate_to_standard_output(daemon, veoctl):
 def test_generate_spends_nothing_on_what_cannot_be_written(daemon, veoctl, tmp_path):
     generates(daemon)
     (tmp_path / "x-1.mp4").write_text("mine")
-    result = veoctl("generate", "--count", 2, "-o", tmp_path / "x.mp4", "a dog")
+    result = veoctl("generate", "--samples", 2, "-o", tmp_path / "x.mp4", "a dog")
     assert result.status == 2
     assert "x-1.mp4 exists; --overwrite replaces it" in result.err
     assert daemon.commands == []
@@ -949,24 +724,18 @@ def test_progress_of_many_jobs_fits(daemon):
 # ---- list, status, and the like ----
 
 
-def lists(daemon, jobs):
-    def handler(command):
-        asked = command.object
-        page = [j for j in jobs if "after" not in asked or j["id"] < asked["after"]]
-        page = page[:asked["limit"]]
-        for each in page:
-            command.item(each)
-        command.ok({"count": len(page)})
-    daemon.on("LIST", handler)
-
-
 def test_list_piped(daemon, veoctl):
-    lists(daemon, [done(ID2), job(ID, prompt="a\tb\nc\x1b[31m")])
+    reason = {"code": "budget-exceeded", "message": "today's budget is spent"}
+    lists(daemon, [done(ID2, cost={"estimate_usd": 0.4, "charged_usd": 0.35}),
+                   job(ID, prompt="a\tb\nc\x1b[31m"),
+                   job(ID3, "held", cost={"estimate_usd": 0.4}, error=reason)])
     result = veoctl("list")
     assert result.status == 0
     assert result.out == (
-        f"{ID2}\tdone\t2026-11-22T10:00:00.000Z\tveo-test\ta dog\n"
-        f"{ID}\tqueued\t2026-11-22T10:00:00.000Z\tveo-test\ta b c?[31m\n")
+        f"{ID2}\tdone\t2026-11-22T10:00:00.000Z\tveo-test\t$0.35\ta dog\t\n"
+        f"{ID}\tqueued\t2026-11-22T10:00:00.000Z\tveo-test\t\ta b c?[31m\t\n"
+        f"{ID3}\theld\t2026-11-22T10:00:00.000Z\tveo-test\t~$0.40\ta dog\t"
+        "today's budget is spent (budget-exceeded)\n")
     assert daemon.sent("LIST")[0].object == {"limit": 100}
 
 
@@ -1092,19 +861,6 @@ def test_why(daemon, veoctl):
         "It waits? for the gate.\nattempt 1: provider=p outcome=queued\n")
     assert veoctl("--json", "why", ID).objects == [answer]
     assert veoctl("why", ID).out == "waits_for: x\n"
-
-
-def test_models(daemon, veoctl):
-    def models(command):
-        command.item({"model": "veo-1", "provider": "p", "dialect": "predict", "state": "ready",
-                      "accepts": {"aspect_ratio": ["16:9", "9:16"]}})
-        command.ok({"count": 1})
-    daemon.on("MODELS", models)
-    assert veoctl("models").out == (
-        "veo-1\tp\tpredict\tstate=ready accepts.aspect_ratio=16:9, 9:16\n")
-    assert len(veoctl("--json", "models").objects) == 1
-    code, text = on_terminal(daemon, "models")
-    assert code == 0 and plain(text).startswith("MODEL  PROVIDER  DIALECT")
 
 
 def test_stats_and_hello(daemon, veoctl):
@@ -1346,108 +1102,3 @@ def test_get_disk_full(daemon, veoctl):
                                       timeout=HANG)
     assert done_process.returncode == 9
     assert b"No space left" in done_process.stderr
-
-
-# ---- batch ----
-
-
-def takes_batches(daemon):
-    def batch(command):
-        jobs = command.object["jobs"]
-        first = sum(len(c.object["jobs"]) for c in daemon.sent("BATCH")[:-1])
-        command.ok({"jobs": [job(f"01JD{first + n:022d}") for n in range(len(jobs))]})
-    daemon.on("BATCH", batch)
-
-
-def test_batch(daemon, veoctl, tmp_path):
-    takes_batches(daemon)
-    file = tmp_path / "jobs.jsonl"
-    file.write_text('{"prompt":"a","seed":1}\n\n"b \\u00fc"\n { "prompt":"c", "key":"k" } \n{}\n')
-    result = veoctl("batch", file)
-    assert result.status == 0
-    assert result.out == "".join(f"{n}\t01JD{i:022d}\n" for i, n in enumerate((1, 3, 4, 5)))
-    jobs = daemon.sent("BATCH")[0].object["jobs"]
-    keys = [j.pop("key") for j in jobs]
-    assert jobs == [{"prompt": "a", "seed": 1}, {"prompt": "b ü"}, {"prompt": "c"}, {}]
-    assert keys[2] == "k" and len(set(keys)) == 4
-    assert all(k.startswith("veoctl-") for k in keys[:2])
-
-
-def test_batch_from_standard_input_with_keys(daemon, veoctl):
-    takes_batches(daemon)
-    result = veoctl("batch", "--key", "run1", "-", stdin=b'"a"\n"b"')
-    assert result.status == 0
-    assert [j["key"] for j in daemon.sent("BATCH")[0].object["jobs"]] == ["run1-1", "run1-2"]
-
-
-def test_batch_of_bare_ids(daemon, veoctl):
-    daemon.on("BATCH", lambda c: c.ok({"ids": [ID, ID2]}))
-    assert veoctl("batch", "-", stdin=b'"a"\n"b"').out == f"1\t{ID}\n2\t{ID2}\n"
-
-
-def test_batch_splits(daemon, veoctl):
-    takes_batches(daemon)
-    stdin = b"".join(b'{"prompt":"%d"}\n' % n for n in range(1201))
-    stdin += b"".join(b'{"prompt":"' + 30000 * b"x" + b'"}\n' for n in range(5))
-    result = veoctl("batch", "-", stdin=stdin)
-    assert result.status == 0
-    rows = [row.split("\t") for row in result.out.splitlines()]
-    assert [int(n) for n, _ in rows] == list(range(1, 1207))
-    assert [int(i[4:]) for _, i in rows] == list(range(1206))
-    for command in daemon.sent("BATCH"):
-        assert len(command.text.encode()) <= 65536
-        assert len(command.object["jobs"]) <= 500
-    assert len(daemon.sent("BATCH")) <= 6
-
-
-@pytest.mark.parametrize("stdin, number, message", [
-    (b'"a"\n{"prompt":}\n', 2, ""), (b"[1]\n", 1, "expected an object or a string"),
-    (b'"a"\n\n17\n', 3, "expected"), (b'{"a":1,"a":2}\n', 1, ""), (b'"a" "b"\n', 1, ""),
-    (b'"' + 70000 * b"x" + b'"\n', 1, "the line is too long"), (b'"\xff"\n', 1, ""),
-    (b'"a\x00b"\n', 1, "")])
-def test_batch_checks_all_before_sending(daemon, veoctl, stdin, number, message):
-    takes_batches(daemon)
-    result = veoctl("batch", "-", stdin=stdin)
-    assert result.status == 2
-    assert f"line {number}: {message}" in result.err
-    assert "nothing was sent: 1 bad line" in result.err
-    assert daemon.commands == [] and result.out == ""
-
-
-@pytest.mark.parametrize("field", ["jobs.1.prompt", "jobs[1]", "jobs[1].prompt"])
-def test_batch_refused(daemon, veoctl, field):
-    daemon.on("BATCH", lambda c: c.err("invalid-argument", "empty", field=field))
-    result = veoctl("batch", "-", stdin=b'\n"a"\n""\n"c"\n')
-    assert result.status == 2
-    assert result.out == ("2\tnot sent: line 3 was refused\n3\terror: empty\n"
-                          "4\tnot sent: line 3 was refused\n")
-    assert "0 of 3 jobs were accepted" in result.err
-
-
-def test_batch_stops_at_the_first_refusal(daemon, veoctl):
-    daemon.on("BATCH", lambda c: c.ok({"jobs": [job()] * len(c.object["jobs"])}),
-              lambda c: c.err("too-many", "the queue is full"))
-    result = veoctl("batch", "-", stdin=b'"a"\n' * 1600)
-    assert result.status == 8
-    assert len(daemon.sent("BATCH")) == 2
-    assert "501\terror: the queue is full\n" in result.out
-    assert "500 of 1600 jobs were accepted" in result.err
-
-
-def test_batch_sends_the_same_again(daemon, veoctl):
-    def close(command):
-        raise Close
-    daemon.on("BATCH", close, lambda c: c.ok({"jobs": [job(), job(ID2)]}))
-    result = veoctl("batch", "-", stdin=b'"a"\n"b"\n')
-    assert result.status == 0
-    assert len({c.argument for c in daemon.sent("BATCH")}) == 1 and len(daemon.commands) == 2
-
-
-def test_batch_json(daemon, veoctl):
-    daemon.on("BATCH", lambda c: c.ok({"jobs": [job()]}))
-    assert veoctl("--json", "batch", "-", stdin=b'"a"\n').objects == [{"jobs": [job()]}]
-
-
-def test_batch_of_nothing(daemon, veoctl):
-    result = veoctl("batch", "-", stdin=b"\n\n")
-    assert (result.status, result.out, daemon.connections) == (0, "", 0)
