@@ -213,8 +213,8 @@ void outcome_read_error(struct outcome *outcome, struct json_value error, int st
                     outcome->message ? outcome->message : "the provider gave no reason");
     free(words);
     free(code);
-    /* google.rpc's 8, 13 and 14: not charged, and another time it may go well. */
-    outcome->retryable = number == 8 || number == 13 || number == 14;
+    const struct retry_facts facts = {.end = RETRY_OPERATION, .status = (int)number};
+    outcome->retryable = retry_rule(&facts)->class == RETRY_BACK_OFF;
     add_hint(outcome);
 }
 
@@ -334,32 +334,49 @@ static bool is_gate(int status)
     return status == 429 || status == 503;
 }
 
-static enum outcome_kind submission_kind(int status, bool own_words)
+static enum outcome_kind kind_of(enum retry_class class)
 {
-    if (status == 402)
-        return OUTCOME_NO_CREDIT;
-    if (is_gate(status))
+    switch (class) {
+    case RETRY_BACK_OFF:
+    case RETRY_GATE:
         return OUTCOME_REFUSED;
-    if (status == 408 || status == 502 || status == 504)
-        return OUTCOME_UNREADABLE;
-    if (status >= 500 && status <= 599)
-        return own_words ? OUTCOME_REFUSED : OUTCOME_UNREADABLE;
-    return status >= 300 && status <= 499 ? OUTCOME_REJECTED : OUTCOME_UNREADABLE;
+    case RETRY_HOLD:
+        return OUTCOME_NO_CREDIT;
+    case RETRY_ELSEWHERE:
+    case RETRY_FAIL:
+        return OUTCOME_REJECTED;
+    case RETRY_UNCERTAIN:
+        break;
+    }
+    return OUTCOME_UNREADABLE;
+}
+
+/* A redirect's body is nobody's words. */
+static bool read_redirect(const struct wire_reply *reply, struct outcome *ret)
+{
+    if (reply->status < 300 || reply->status > 399)
+        return false;
+    outcome_set(ret, OUTCOME_REJECTED, "redirected",
+                "HTTP %d: the provider redirects submissions, which are never sent on to "
+                "another address; base_url should name that address",
+                reply->status);
+    ret->status = reply->status;
+    return true;
 }
 
 void provider_submission_error(const struct wire_reply *reply, struct outcome *ret)
 {
-    if (reply->status >= 300 && reply->status <= 399) {
-        outcome_set(ret, OUTCOME_REJECTED, "redirected",
-                    "HTTP %d: the provider redirects submissions, which are never sent on to "
-                    "another address; base_url should name that address",
-                    reply->status);
-        ret->status = reply->status;
-        return;
-    }
-    bool own_words = read_any_body(reply, ret);
-    ret->kind = submission_kind(ret->status, own_words);
-    ret->gate = is_gate(ret->status);
+    bool own_words = !read_redirect(reply, ret) && read_any_body(reply, ret);
+    const struct retry_facts facts = {
+        .end = RETRY_ANSWERED,
+        .status = ret->status,
+        .own_words = own_words,
+        .code = ret->code,
+        .quota_id = ret->quota_id,
+    };
+    ret->rule = retry_rule(&facts);
+    ret->kind = kind_of(ret->rule->class);
+    ret->gate = ret->rule->class == RETRY_GATE;
     ret->retryable = ret->kind == OUTCOME_REFUSED;
 }
 

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "daemon/core/request.h"
+#include "daemon/core/retry.h"
 #include "proto/buf.h"
 #include "proto/error.h"
 
@@ -96,6 +97,7 @@ struct outcome {
     int status;             /* HTTP's of an answer that was an error; 0: it was none. Where a proxy
                                repeats the provider's answer, that answer's */
     char *quota_id;         /* QuotaFailure's first; NULL: none */
+    const struct retry_rule *rule; /* of a submission's error status; NULL: it was none */
     struct outcome_usage usage;
 };
 void outcome_init(struct outcome *outcome);
