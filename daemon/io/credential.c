@@ -14,39 +14,54 @@
 
 #include "proto/mem.h"
 
-static char *accept_secret(char *text, size_t length, const char *from, struct error *error)
+enum credential_form { CREDENTIAL_LINE, CREDENTIAL_DOCUMENT };
+
+static size_t longest(enum credential_form form)
+{
+    return form == CREDENTIAL_LINE ? CREDENTIAL_MAX : CREDENTIAL_DOCUMENT_MAX;
+}
+
+static bool may_hold(enum credential_form form, unsigned char byte)
+{
+    return isgraph(byte) || (form == CREDENTIAL_DOCUMENT && (isspace(byte) || byte >= 0x80));
+}
+
+static char *accept_secret(char *text, size_t length, enum credential_form form, const char *from,
+                           struct error *error)
 {
     while (length > 0 && isspace((unsigned char)text[length - 1]))
         length--;
     text[length] = '\0';
     for (size_t i = 0; i < length; i++)
-        if (!isgraph((unsigned char)text[i]))
+        if (!may_hold(form, (unsigned char)text[i]))
             length = 0;
     if (length == 0) {
-        error_set(error, ERROR_UNAVAILABLE, NULL,
-                  "%s holds no usable secret: expected one line of printable ASCII", from);
+        error_set(error, ERROR_UNAVAILABLE, NULL, "%s holds no usable secret: expected %s", from,
+                  form == CREDENTIAL_LINE ? "one line of printable ASCII" : "text");
         return NULL;
     }
     return mem_strdup(text);
 }
 
-static char *read_open_file(int fd, const char *path, struct error *error)
+static char *read_open_file(int fd, enum credential_form form, const char *path,
+                            struct error *error)
 {
-    char text[CREDENTIAL_MAX + 1];
+    char text[CREDENTIAL_DOCUMENT_MAX + 1];
     ssize_t length = read(fd, text, sizeof(text));
     char *secret = NULL;
     if (length < 0)
         error_set(error, ERROR_UNAVAILABLE, NULL, "%s: %s", path, strerror(errno));
-    else if (length > CREDENTIAL_MAX)
-        error_set(error, ERROR_UNAVAILABLE, NULL, "%s is longer than %d bytes", path,
-                  CREDENTIAL_MAX);
+    else if ((size_t)length > longest(form))
+        error_set(error, ERROR_UNAVAILABLE, NULL, "%s is longer than %zu bytes", path,
+                  longest(form));
     else
-        secret = accept_secret(text, (size_t)length, path, error);
+        secret = accept_secret(text, (size_t)length, form, path, error);
     explicit_bzero(text, sizeof(text));
     return secret;
 }
 
-static char *read_file(const char *path, bool only_owner, struct error *error)
+static char *read_file(const char *path, enum credential_form form, bool only_owner,
+                       struct error *error)
 {
     struct stat status;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -62,12 +77,12 @@ static char *read_file(const char *path, bool only_owner, struct error *error)
                   "%s may be read or written by others (mode %04o): expected 0600", path,
                   (unsigned)status.st_mode & 07777);
     else
-        secret = read_open_file(fd, path, error);
+        secret = read_open_file(fd, form, path, error);
     close(fd);
     return secret;
 }
 
-static char *from_environment(const char *name, struct error *error)
+static char *from_environment(const char *name, enum credential_form form, struct error *error)
 {
     char variable[128];
     size_t i = 0;
@@ -78,8 +93,8 @@ static char *from_environment(const char *name, struct error *error)
     if (!value)
         return NULL;
     char *secret = NULL;
-    if (strlen(value) <= CREDENTIAL_MAX)
-        secret = accept_secret(value, strlen(value), variable, error);
+    if (strlen(value) <= longest(form))
+        secret = accept_secret(value, strlen(value), form, variable, error);
     else
         error_set(error, ERROR_UNAVAILABLE, NULL, "%s is too long", variable);
     return secret;
@@ -87,9 +102,9 @@ static char *from_environment(const char *name, struct error *error)
 
 /* The unit gives unusable words in place of a missing file, so that veod can say this: systemd
  * would only speak of a protocol error, again and again. */
-static char *from_systemd(const char *path, struct error *error)
+static char *from_systemd(const char *path, enum credential_form form, struct error *error)
 {
-    char *secret = read_file(path, false, error);
+    char *secret = read_file(path, form, false, error);
     if (secret)
         return secret;
     struct error cause = *error;
@@ -99,7 +114,8 @@ static char *from_systemd(const char *path, struct error *error)
     return NULL;
 }
 
-char *credential_load(const char *name, const char *file, struct error *error)
+static char *load(const char *name, const char *file, enum credential_form form,
+                  struct error *error)
 {
     const char *directory = getenv("CREDENTIALS_DIRECTORY");
     char path[PATH_MAX];
@@ -107,18 +123,28 @@ char *credential_load(const char *name, const char *file, struct error *error)
     if (directory && !strchr(name, '/')) {
         snprintf(path, sizeof(path), "%s/%s", directory, name);
         if (access(path, F_OK) == 0)
-            return from_systemd(path, error);
+            return from_systemd(path, form, error);
     }
-    char *secret = from_environment(name, error);
+    char *secret = from_environment(name, form, error);
     if (secret || error->code)
         return secret;
     if (file)
-        return read_file(file, true, error);
+        return read_file(file, form, true, error);
     error_set(error, ERROR_UNAVAILABLE, NULL,
               "no credential \"%s\": looked in $CREDENTIALS_DIRECTORY and the environment, and no "
               "credential_file is set",
               name);
     return NULL;
+}
+
+char *credential_load(const char *name, const char *file, struct error *error)
+{
+    return load(name, file, CREDENTIAL_LINE, error);
+}
+
+char *credential_load_document(const char *name, const char *file, struct error *error)
+{
+    return load(name, file, CREDENTIAL_DOCUMENT, error);
 }
 
 void credential_free(char *secret)

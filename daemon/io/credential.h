@@ -5,11 +5,14 @@
 
 #include "proto/error.h"
 
-#define CREDENTIAL_MAX 4096 /* bytes */
+#define CREDENTIAL_MAX          4096 /* bytes */
+#define CREDENTIAL_DOCUMENT_MAX (16 * 1024)
 
-/* Fresh memory, to be given to credential_free; NULL with `error` saying where was looked. `file`
- * may be NULL. */
+/* One line of printable ASCII, in fresh memory, to be given to credential_free; NULL with `error`
+ * saying where was looked. `file` may be NULL. */
 char *credential_load(const char *name, const char *file, struct error *error);
+/* The same for text of several lines: a service account's key. */
+char *credential_load_document(const char *name, const char *file, struct error *error);
 void credential_free(char *secret); /* wipes it; takes NULL */
 
 /* No core dump of this process, no ptrace by others of the same user. */

@@ -227,6 +227,28 @@ static void test_freeing_nothing(void **state)
     credential_free(NULL);
 }
 
+/* Several lines and other languages, which a key may not have. */
+static void test_documents(void **state)
+{
+    const struct places *p = *state;
+    static const char text[] = "{\n  \"name\": \"Sekrit \303\251\"\n}";
+    struct error error;
+    char *large = mem_alloc(CREDENTIAL_DOCUMENT_MAX + 2);
+    write_text(p->file, text);
+    char *secret = credential_load_document(NAME, p->file, &error);
+    assert_non_null(secret);
+    assert_string_equal(secret, text);
+    credential_free(secret);
+    assert_refused(p->file, "one line of printable ASCII");
+    memset(large, 'x', CREDENTIAL_DOCUMENT_MAX + 1);
+    write_text(p->file, large);
+    assert_null(credential_load_document(NAME, p->file, &error));
+    assert_non_null(strstr(error.message, "longer than 16384 bytes"));
+    write_secret(p->file, "a\0b", 3, 0600);
+    assert_null(credential_load_document(NAME, p->file, &error));
+    free(large);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +260,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_is_no_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_is_a_secret, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_length, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_documents, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_freeing_nothing, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
