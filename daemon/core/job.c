@@ -168,6 +168,54 @@ void job_free(struct job *job)
     free(job);
 }
 
+/* ---- money ---- */
+
+/* In the place of what was booked for the current attempt, and on the same day. */
+static void book(struct job *job, int64_t amount, bool presumed, int64_t now)
+{
+    job->charged += amount - job->attempt_charge;
+    job->attempt_charge = amount;
+    job->presumed = presumed && amount > 0;
+    if (amount > 0 && job->charged_at == 0)
+        job->charged_at = now;
+}
+
+/* It was sent, and what becomes of it at the provider will not be known. */
+static void presume(struct job *job, int64_t now)
+{
+    job->attempts_counted = job->attempt; /* what is booked keeps its number */
+    if (job->attempt_charge == 0)
+        book(job, job->estimate, true, now);
+}
+
+/* It came to nothing. What was made once, and was booked as such, stays. */
+static void settle_for_nothing(struct job *job, int64_t now)
+{
+    if (job->presumed)
+        book(job, 0, false, now);
+}
+
+int64_t job_reserved(const struct job *job)
+{
+    int64_t open = job->estimate - job->attempt_charge;
+    switch (job->state) {
+    case JOB_QUEUED: /* a charge is of an earlier attempt */
+        return job->estimate;
+    case JOB_SUBMITTING:
+    case JOB_RUNNING:
+    case JOB_UNCERTAIN:
+        return open > 0 ? open : 0;
+    default:
+        return 0;
+    }
+}
+
+void job_give_up(struct job *job, int64_t now)
+{
+    if (job->state == JOB_UNCERTAIN)
+        presume(job, now);
+}
+
 /* ---- what becomes of a job: one small function an event; each returns the state to go to ---- */
 
 typedef enum job_state step_fn(struct job *job, const struct job_event *event,
@@ -196,6 +244,9 @@ static enum job_state on_submit(struct job *job, const struct job_event *event,
     job->submitted_at = event->now;
     job->running_at = 0;
     job->noticed_at = 0;
+    job->attempt_charge = 0;
+    job->charged_at = 0;
+    job->presumed = false;
     replace(&job->provider, event->provider);
     replace(&job->operation, NULL);
     clear_uris(job);
@@ -213,8 +264,11 @@ static enum job_state on_accepted(struct job *job, const struct job_event *event
     job->unreachable_at = 0;
     job->backoffs = 0;
     job->running_at = event->now;
+    if (job->state != JOB_CANCELLED)
+        return JOB_RUNNING;
     /* Cancelled while the answer was on its way: the name is kept, so that it can be told. */
-    return job->state == JOB_CANCELLED ? JOB_CANCELLED : JOB_RUNNING;
+    presume(job, event->now);
+    return JOB_CANCELLED;
 }
 
 static enum job_state on_refused(struct job *job, const struct job_event *event,
@@ -264,6 +318,7 @@ static enum job_state on_unheard(struct job *job, const struct job_event *event,
         job->attempts_counted = job->attempt;
         return JOB_UNCERTAIN;
     }
+    presume(job, event->now);
     return count_attempt(job, event);
 }
 
@@ -280,6 +335,7 @@ static enum job_state on_result(struct job *job, const struct job_event *event,
     set_uris(job, event->uris, event->uri_count);
     job->inline_result = event->inline_result;
     job_set_error(job, NULL);
+    book(job, event->charge >= 0 ? event->charge : job->estimate, false, event->now);
     return JOB_FETCHING;
 }
 
@@ -290,6 +346,7 @@ static enum job_state on_filtered(struct job *job, const struct job_event *event
     job->attempts_counted = job->attempt;
     job->noticed_at = event->now;
     job_set_error(job, &event->error);
+    settle_for_nothing(job, event->now);
     return JOB_FILTERED;
 }
 
@@ -301,6 +358,9 @@ static enum job_state on_operation_failed(struct job *job, const struct job_even
     job->unreachable_at = 0;
     job->noticed_at = event->now;
     job_set_error(job, &event->error);
+    /* An operation that is not there any more may have ended well. */
+    if (!event->error.code || strcmp(event->error.code, "not-found") != 0)
+        settle_for_nothing(job, event->now);
     return event->error.retryable ? count_attempt(job, event) : JOB_FAILED;
 }
 
@@ -309,6 +369,8 @@ static enum job_state on_deadline(struct job *job, const struct job_event *event
 {
     (void)policy;
     job_set_error(job, &event->error);
+    if (job->state == JOB_RUNNING)
+        presume(job, event->now);
     return JOB_EXPIRED;
 }
 
@@ -334,6 +396,23 @@ static enum job_state on_cancel(struct job *job, const struct job_event *event,
 {
     (void)policy;
     job_set_error(job, &event->error);
+    if (job->state == JOB_RUNNING || job->state == JOB_UNCERTAIN ||
+        (job->state == JOB_SUBMITTING && event->counts))
+        presume(job, event->now);
+    return JOB_CANCELLED;
+}
+
+/* The answer to a submission whose job was cancelled meanwhile: only what it costs is news. */
+static enum job_state on_late_answer(struct job *job, const struct job_event *event,
+                                     const struct job_policy *policy)
+{
+    (void)policy;
+    if (event->type == JOB_RESULT)
+        book(job, event->charge >= 0 ? event->charge : job->estimate, false, event->now);
+    else if (event->type == JOB_UNHEARD)
+        presume(job, event->now);
+    else
+        settle_for_nothing(job, event->now);
     return JOB_CANCELLED;
 }
 
@@ -350,6 +429,8 @@ static enum job_state on_retry(struct job *job, const struct job_event *event,
                                const struct job_policy *policy)
 {
     bool open = has_open_operation(job);
+    if (job->state == JOB_UNCERTAIN && !open)
+        presume(job, event->now);
     /* A result that couldn't be had is asked for once more; after that it's gone for good. */
     clear_uris(job);
     if (!open)
@@ -386,6 +467,8 @@ static enum job_state on_release(struct job *job, const struct job_event *event,
     return JOB_QUEUED;
 }
 
+#define LATE BIT(CANCELLED) /* on_late_answer's */
+
 /* One row an event: the states that take it, and what it does. */
 static const struct {
     unsigned from;
@@ -394,14 +477,14 @@ static const struct {
 } steps[JOB_EVENT_COUNT] = {
     [JOB_SUBMIT] = {BIT(QUEUED), on_submit, "submitted"},
     [JOB_ACCEPTED] = {BIT(SUBMITTING) | BIT(CANCELLED), on_accepted, "accepted"},
-    [JOB_REFUSED] = {BIT(SUBMITTING), on_refused, "refused"},
-    [JOB_UNREACHABLE] = {BIT(SUBMITTING), on_unreachable, "put back"},
-    [JOB_REJECTED] = {BIT(SUBMITTING), on_rejected, "rejected"},
-    [JOB_NO_CREDIT] = {BIT(SUBMITTING), on_no_credit, "held for credit"},
-    [JOB_UNHEARD] = {BIT(SUBMITTING), on_unheard, "made uncertain"},
-    [JOB_RESULT] = {BIT(SUBMITTING) | BIT(RUNNING) | BIT(FETCHING), on_result, "fetched"},
-    [JOB_FILTERED_OUT] = {BIT(SUBMITTING) | BIT(RUNNING), on_filtered, "filtered"},
-    [JOB_OPERATION_FAILED] = {BIT(SUBMITTING) | BIT(RUNNING), on_operation_failed, "failed"},
+    [JOB_REFUSED] = {BIT(SUBMITTING) | LATE, on_refused, "refused"},
+    [JOB_UNREACHABLE] = {BIT(SUBMITTING) | LATE, on_unreachable, "put back"},
+    [JOB_REJECTED] = {BIT(SUBMITTING) | LATE, on_rejected, "rejected"},
+    [JOB_NO_CREDIT] = {BIT(SUBMITTING) | LATE, on_no_credit, "held for credit"},
+    [JOB_UNHEARD] = {BIT(SUBMITTING) | LATE, on_unheard, "made uncertain"},
+    [JOB_RESULT] = {BIT(SUBMITTING) | BIT(RUNNING) | BIT(FETCHING) | LATE, on_result, "fetched"},
+    [JOB_FILTERED_OUT] = {BIT(SUBMITTING) | BIT(RUNNING) | LATE, on_filtered, "filtered"},
+    [JOB_OPERATION_FAILED] = {BIT(SUBMITTING) | BIT(RUNNING) | LATE, on_operation_failed, "failed"},
     [JOB_DEADLINE] = {BIT(QUEUED) | BIT(RUNNING), on_deadline, "expired"},
     [JOB_FETCHED] = {BIT(FETCHING), on_fetched, "done"},
     [JOB_FETCH_FAILED] = {BIT(FETCHING), on_fetch_failed, "failed"},
@@ -414,13 +497,30 @@ static const struct {
     [JOB_RELEASE] = {BIT(HELD), on_release, "released"},
 };
 
+static bool is_late(const struct job *job, const struct job_event *event)
+{
+    return job->state == JOB_CANCELLED && event->type != JOB_ACCEPTED && event->type != JOB_RETRY;
+}
+
+/* What the answer to a cancelled submission changes: that it came to nothing, if it seemed to cost
+ * something; that it did not, or that nobody knows, once. */
+static bool is_no_news(const struct job *job, const struct job_event *event)
+{
+    if (!is_late(job, event))
+        return false;
+    if (event->type == JOB_RESULT || event->type == JOB_UNHEARD)
+        return job->operation || (event->type == JOB_UNHEARD && job->presumed);
+    return !job->presumed;
+}
+
 int job_step(struct job *job, const struct job_event *event, const struct job_policy *policy,
              struct error *error)
 {
-    if (!(steps[event->type].from & (1u << job->state)))
+    if (!(steps[event->type].from & (1u << job->state)) || is_no_news(job, event))
         return error_set(error, ERROR_CONFLICT, NULL, "a job that is %s can't be %s",
                          job_state_name(job->state), steps[event->type].what);
-    enum job_state next = steps[event->type].step(job, event, policy);
+    step_fn *step = is_late(job, event) ? on_late_answer : steps[event->type].step;
+    enum job_state next = step(job, event, policy);
     if (next != job->state && !job_may_move(job->state, next))
         abort(); /* the two tables contradict each other */
     if (next != job->state && (job_state_flags(next) & JOB_ENDED))
@@ -428,65 +528,4 @@ int job_step(struct job *job, const struct job_event *event, const struct job_po
     job->state = next;
     job->updated_at = event->now;
     return 0;
-}
-
-static void write_files(const struct job *job, struct jsonw *w)
-{
-    if (job->file_count == 0)
-        return;
-    jsonw_name(w, "files");
-    jsonw_array(w);
-    for (size_t i = 0; i < job->file_count; i++) {
-        const struct job_file *file = &job->files[i];
-        jsonw_object(w);
-        jsonw_member_string(w, "path", file->path);
-        jsonw_member_uint(w, "bytes", file->bytes);
-        jsonw_member_string(w, "sha256", file->sha256);
-        jsonw_member_string(w, "mime_type", file->mime_type);
-        jsonw_member_time(w, "removed_at", file->removed_at);
-        jsonw_object_end(w);
-    }
-    jsonw_array_end(w);
-}
-
-void job_write_error(const struct job *job, struct jsonw *w)
-{
-    if (!job->error.code)
-        return;
-    jsonw_name(w, "error");
-    jsonw_object(w);
-    jsonw_member_string(w, "code", job->error.code);
-    jsonw_member_string(w, "message", job->error.message);
-    jsonw_member_bool(w, "retryable", job->error.retryable);
-    jsonw_member_string(w, "provider", job->error.provider);
-    jsonw_object_end(w);
-}
-
-void job_write(const struct job *job, struct jsonw *w)
-{
-    const char *provider = job->provider ? job->provider : job->request->provider;
-    jsonw_member_string(w, "id", job->id);
-    jsonw_member_string(w, "state", job_state_name(job->state));
-    jsonw_member_string(w, "provider", provider);
-    request_write(job->request, w);
-    jsonw_member_string(w, "operation_name", job->operation);
-    if (job->uri_count > 0)
-        jsonw_member_string(w, "video_uri", job->uris[0]);
-    write_files(job, w);
-    job_write_error(job, w);
-    jsonw_member_int(w, "attempts", job->attempt);
-    jsonw_member_uint(w, "polls", job->polls);
-    jsonw_name(w, "owner");
-    jsonw_object(w);
-    jsonw_member_uint(w, "uid", job->owner);
-    jsonw_object_end(w);
-    jsonw_member_time(w, "created_at", job->created_at);
-    jsonw_member_time(w, "updated_at", job->updated_at);
-    jsonw_member_time(w, "submitted_at", job->submitted_at);
-    jsonw_member_time(w, "running_at", job->running_at);
-    jsonw_member_time(w, "noticed_at", job->noticed_at);
-    jsonw_member_time(w, "ended_at", job->ended_at);
-    jsonw_member_time(w, "deadline_at", job->deadline_at);
-    if (job->state == JOB_QUEUED && job->not_before > job->updated_at)
-        jsonw_member_time(w, "starts_at", job->not_before);
 }

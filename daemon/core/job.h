@@ -99,7 +99,7 @@ struct job {
     int64_t estimate;       /* of one attempt; 0: there is no price for it */
     int64_t charged;        /* of all attempts */
     int64_t attempt_charge; /* of the current one, within `charged` */
-    int64_t charged_at;     /* when that was booked; 0: nothing was */
+    int64_t charged_at;     /* when that was first booked; 0: nothing was */
     bool presumed;          /* nobody knows whether the provider charges for the current one */
 
     int64_t created_at;
@@ -149,7 +149,8 @@ struct job_event {
     size_t file_count;
     struct job_error error; /* strings borrowed */
     int64_t delay_ms;       /* how long the provider, or the back-off, wants us to wait */
-    bool counts;            /* the attempt counts against max_attempts */
+    bool counts;            /* the attempt counts against max_attempts; JOB_CANCEL: its request may
+                               have left */
     int64_t charge; /* JOB_RESULT: what the provider charges, in micro-dollars; -1: not known */
 };
 
@@ -166,6 +167,12 @@ int job_step(struct job *job, const struct job_event *event, const struct job_po
 
 /* True if the table allows it; every change that job_step makes is checked against it. */
 bool job_may_move(enum job_state from, enum job_state to);
+
+/* What of its estimate is to be kept in reserve, for what it has not been charged for yet. */
+int64_t job_reserved(const struct job *job);
+
+/* An uncertain job is forgotten: the provider may charge for it. */
+void job_give_up(struct job *job, int64_t now);
 
 /* A new job in `queued`, holding a reference of its own to the request. */
 struct job *job_new(const char *id, uid_t owner, struct request *request,

@@ -159,8 +159,11 @@ static void test_no_bend_leaves_the_table(void **state)
                 struct job_event event = plain_event((enum job_event_type)type);
                 struct job_policy with = policy;
                 bend(bits, job, &event, &with);
+                /* The answer to a submission that was cancelled: only the bill is news. */
+                bool late = from == JOB_CANCELLED && !job->operation &&
+                            (type == JOB_RESULT || type == JOB_UNHEARD);
                 int status = job_step(job, &event, &with, NULL);
-                assert_int_equal(status, becomes[type][from] == '.' ? -1 : 0);
+                assert_int_equal(status, becomes[type][from] == '.' && !late ? -1 : 0);
                 if (status < 0)
                     assert_int_equal(job->state, from);
                 else if ((int)job->state != from)
