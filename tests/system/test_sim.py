@@ -328,6 +328,16 @@ def test_interaction_by_uri(sim):
     assert len(sim.download(uri).body) == int(file["sizeBytes"])
 
 
+def test_public_base(start):
+    base = "https://generativelanguage.googleapis.com"
+    sim = start("--public-base", base)
+    uri = sim.make_file()
+    assert uri.startswith(base + "/v1beta/files/") and sim.download(uri).body[4:8] == b"ftyp"
+    location = sim.get(path_of(uri)).headers["Location"]
+    assert location.startswith(f"http://127.0.0.1:{sim.port}/download/")
+    assert sim.predict({"prompt": "on", "video": {"uri": uri}}).status == 200
+
+
 def test_file_that_fails(sim):
     ended = sim.interact_to_end("x [sim: processing=fail]", response_format={"delivery": "uri"})
     file = sim.get(path_of(video_of(ended)["uri"]).split(":")[0]).json
