@@ -11,6 +11,7 @@
 
 #include "daemon/cmd/commands.h"
 #include "daemon/config.h"
+#include "daemon/io/blob.h"
 #include "daemon/io/credential.h"
 #include "daemon/io/log.h"
 #include "proto/limits.h"
@@ -30,6 +31,7 @@ struct veod {
     char *secrets[CONFIG_PROVIDERS_MAX];
     char *blob_directory;
     struct store *store;
+    struct blobs *blobs;
     struct http *http;
     struct engine *engine;
     struct commands *commands;
@@ -155,7 +157,7 @@ static void fill_engine_config(struct veod *veod)
             .project = from->project,
             .location = from->location,
             .storage_uri = from->storage_uri,
-            .storage_url = strcmp(from->dialect, "vertex") == 0 ? from->storage_url : NULL,
+            .storage_url = from->project ? from->storage_url : NULL,
             .seed_body = strcmp(from->body, "seed") == 0,
         };
     }
@@ -262,17 +264,30 @@ static int open_clients(struct veod *veod, struct error *error)
     return 0;
 }
 
+static int open_blobs(struct veod *veod, struct error *error)
+{
+    const struct blobs_config config = {
+        .directory = veod->blob_directory,
+        .blob_bytes = (uint64_t)veod->config.blob_bytes,
+        .total_bytes = (uint64_t)veod->config.blobs_bytes,
+        .age_ms = veod->config.blob_age,
+    };
+    return blobs_open(&veod->loop, veod->store, &config, &veod->blobs, error);
+}
+
 static int open_all(struct veod *veod, struct error *error)
 {
+    if (store_open(veod->config.state_directory, &veod->loop, &veod->store, error) < 0 ||
+        make_output_directory(veod, error) < 0 || open_blobs(veod, error) < 0 ||
+        open_http(veod, error) < 0)
+        return -1;
     const struct commands_config commands = {
         .default_model = veod->config.default_model,
         .deadline_ms = veod->config.deadline,
         .client_commands = (size_t)veod->config.client_commands,
+        .blobs = veod->blobs,
         .output_max = output_max(&veod->config),
     };
-    if (store_open(veod->config.state_directory, &veod->loop, &veod->store, error) < 0 ||
-        make_output_directory(veod, error) < 0 || open_http(veod, error) < 0)
-        return -1;
     veod->engine = engine_new(&veod->loop, &veod->engine_config, veod->http, veod->store);
     veod->commands = commands_new(&veod->loop, &commands, veod->engine, veod->store, veod->http);
     if (engine_recover(veod->engine, error) < 0)
@@ -321,10 +336,16 @@ static void on_store_closed(void *arg)
     http_close(veod->http, on_http_closed, veod);
 }
 
-static void on_clients_closed(void *arg)
+static void on_blobs_closed(void *arg)
 {
     struct veod *veod = arg;
     store_close(veod->store, on_store_closed, veod);
+}
+
+static void on_clients_closed(void *arg)
+{
+    struct veod *veod = arg;
+    blobs_close(veod->blobs, on_blobs_closed, veod);
 }
 
 static void close_all(struct veod *veod)

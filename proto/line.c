@@ -64,6 +64,11 @@ void line_expect_body(struct line_reader *reader, uint64_t bytes)
     reader->left = bytes;
 }
 
+void line_return_body(struct line_reader *reader, uint64_t bytes)
+{
+    reader->left += bytes;
+}
+
 size_t line_pending(const struct line_reader *reader)
 {
     return reader->partial.length;

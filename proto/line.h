@@ -49,6 +49,9 @@ enum line_event line_next(struct line_reader *reader, const char **data, size_t 
 /* The next `bytes` bytes are a body, not lines. 0 is allowed: LINE_BODY_END follows at once. */
 void line_expect_body(struct line_reader *reader, uint64_t bytes);
 
+/* The last `bytes` bytes of the LINE_BODY just given were not taken: they will be fed again. */
+void line_return_body(struct line_reader *reader, uint64_t bytes);
+
 /* Bytes of an unfinished line that are held now. */
 size_t line_pending(const struct line_reader *reader);
 

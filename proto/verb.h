@@ -10,6 +10,8 @@ enum verb_argument {
     VERB_PROMPT,    /* plain text is the member `prompt` */
     VERB_ID,        /* plain text is the member `id`; several words are `ids` */
     VERB_ANY_TOKEN, /* plain text is echoed */
+    VERB_BYTES,     /* plain text is `bytes` and, if there is more, `mime_type`; that many bytes
+                     * follow the line */
 };
 
 /* name, argument, usage, summary */
@@ -26,6 +28,7 @@ enum verb_argument {
     X(RELEASE, VERB_ID, "ID…", "lets held jobs go on")                                            \
     X(FORGET, VERB_ID, "ID…", "removes ended jobs from the store")                                \
     X(WHY, VERB_ID, "ID", "what a job waits for, and what happened to it")                        \
+    X(PUT, VERB_BYTES, "BYTES [MIME]", "keeps the bytes after the line for jobs: a blob")         \
     X(GET, VERB_ID, "ID | {\"id\":…,\"file\":N,\"offset\":N}", "the bytes of a result")           \
     X(MODELS, VERB_NOTHING, "", "the models that can be asked for")                               \
     X(STATS, VERB_NOTHING, "", "counts, rates and latencies")                                     \

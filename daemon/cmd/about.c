@@ -1,5 +1,6 @@
 /* STATS, HELLO, HELP, PING, QUIT: about veod itself. */
 #include "daemon/cmd/call.h"
+#include "daemon/io/blob.h"
 #include "proto/limits.h"
 
 static const char *const no_members[] = {NULL};
@@ -90,6 +91,7 @@ void cmd_hello(struct call *call)
     jsonw_member_uint(w, "commands", call->commands->config.client_commands);
     jsonw_member_uint(w, "jobs", config->jobs);
     jsonw_member_uint(w, "in_flight", config->in_flight);
+    jsonw_member_uint(w, "blob_bytes", blobs_config(call->commands->config.blobs)->blob_bytes);
     jsonw_object_end(w);
     call_send(call);
     call_end(call);

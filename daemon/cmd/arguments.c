@@ -7,6 +7,64 @@
 #include "proto/mem.h"
 #include "proto/units.h"
 
+static bool has_blank(const struct command *command)
+{
+    return memchr(command->argument, ' ', command->argument_length) ||
+           memchr(command->argument, '\t', command->argument_length);
+}
+
+static void write_ids(struct jsonw *w, const struct command *command)
+{
+    char *words = mem_strndup(command->argument, command->argument_length);
+    char *position = NULL;
+    jsonw_name(w, "ids");
+    jsonw_array(w);
+    for (char *word = strtok_r(words, " \t", &position); word;
+         word = strtok_r(NULL, " \t", &position))
+        jsonw_string(w, word);
+    jsonw_array_end(w);
+    free(words);
+}
+
+/* A number that is none becomes a string, which is refused as one. */
+static void write_size(struct jsonw *w, const struct command *command)
+{
+    char *text = mem_strndup(command->argument, command->argument_length);
+    size_t digits = strspn(text, "0123456789"), end = strcspn(text, " \t");
+    if (end > 0) {
+        jsonw_name(w, "bytes");
+        if (digits == end && (digits == 1 || text[0] != '0'))
+            jsonw_raw(w, text, digits);
+        else
+            jsonw_string_n(w, text, end);
+    }
+    const char *type = text + end + strspn(text + end, " \t");
+    jsonw_member_string(w, "mime_type", *type ? type : NULL);
+    free(text);
+}
+
+char *call_argument(const struct command *command)
+{
+    enum verb_argument kind = verb_info(command->verb)->argument;
+    struct buf out;
+    struct jsonw w;
+    if (command->is_json && kind != VERB_ANY_TOKEN)
+        return mem_strndup(command->argument, command->argument_length);
+    buf_init(&out, 8 * LIMIT_LINE);
+    jsonw_init(&w, &out);
+    jsonw_object(&w);
+    if (kind == VERB_BYTES) {
+        write_size(&w, command);
+    } else if (kind == VERB_ID && has_blank(command)) {
+        write_ids(&w, command);
+    } else if (command->argument_length > 0) {
+        jsonw_name(&w, kind == VERB_PROMPT ? "prompt" : kind == VERB_ID ? "id" : "text");
+        jsonw_string_n(&w, command->argument, command->argument_length);
+    }
+    jsonw_object_end(&w);
+    return buf_steal(&out);
+}
+
 int call_check_members(struct call *call, const char *const *members)
 {
     for (struct json_iter it = json_iter(call->args); json_next(&it);) {

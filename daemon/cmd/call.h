@@ -38,15 +38,19 @@ struct call {
     bool ended;       /* its last reply was sent */
     bool wants_page;  /* another call of the session is reading one */
     void *state;      /* the verb's */
-    void (*drained)(struct call *call);    /* the client has read what it was sent */
-    void (*abandoned)(struct call *call);  /* the client is gone */
+    void (*drained)(struct call *call);   /* the client has read what it was sent */
+    void (*abandoned)(struct call *call); /* the client is gone */
+    /* PUT: bytes after its line; says how many it took. After fewer than `length` the rest comes
+     * again once call_resume_body() was called. */
+    size_t (*body)(struct call *call, const char *bytes, size_t length);
+    void (*body_cut)(struct call *call);   /* the client ended within them */
     void (*free_state)(struct call *call); /* NULL: state is free()d */
 };
 
 typedef void verb_fn(struct call *call);
 verb_fn cmd_generate, cmd_batch, cmd_status, cmd_list, cmd_wait, cmd_watch, cmd_cancel, cmd_retry,
-    cmd_hold, cmd_release, cmd_forget, cmd_why, cmd_get, cmd_models, cmd_stats, cmd_hello, cmd_help,
-    cmd_ping, cmd_quit;
+    cmd_hold, cmd_release, cmd_forget, cmd_why, cmd_put, cmd_get, cmd_models, cmd_stats, cmd_hello,
+    cmd_help, cmd_ping, cmd_quit;
 
 /* ---- replies ---- */
 
@@ -68,6 +72,10 @@ void call_answered(struct call *call);
 void call_expect(struct call *call);
 bool call_arrived(struct call *call);
 
+/* The bytes after its line go to the call's `body`, until it ends. */
+void call_take_body(struct call *call);
+void call_resume_body(struct call *call);
+
 bool call_is_full(const struct call *call); /* the client should read first; `drained` tells */
 /* Raw bytes follow a DATA line: the session's other replies wait. */
 void call_stream_begin(struct call *call);
@@ -84,6 +92,9 @@ void call_close_client(struct call *call); /* once all commands are answered */
 void call_cut_client(struct call *call);
 
 /* ---- arguments ---- */
+
+/* A command's argument as JSON, whatever form it was given in. Fresh memory. */
+char *call_argument(const struct command *command);
 
 /* Refuses, with an answer, members other than these; the list ends with NULL. */
 int call_check_members(struct call *call, const char *const *members);

@@ -6,12 +6,14 @@
 #include "daemon/engine/engine.h"
 #include "daemon/io/client.h"
 
+struct blobs;
 struct commands;
 
 struct commands_config {
     const char *default_model;
     int64_t deadline_ms; /* for requests that don't say */
     size_t client_commands;
+    struct blobs *blobs;
     size_t output_max; /* bytes held back for a client while a GET has the line */
 };
 

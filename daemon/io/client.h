@@ -3,7 +3,8 @@
  * A client's lines are delivered one at a time; whoever takes them may pause the delivery, and then
  * no more is read from that client. What is sent is collected and written once a turn of the loop.
  * While more than `output_high` bytes wait to be written, delivery is paused as well, and whoever
- * produces much should wait for `drained`. A client that takes nothing for `stall_ms` is dropped.
+ * produces much should wait for `drained`. A client that takes nothing
+ * for `stall_ms` is dropped, and so is one that sends nothing of what it announced.
  */
 #ifndef VEO_CLIENT_H
 #define VEO_CLIENT_H
@@ -13,6 +14,7 @@
 #include <sys/types.h>
 #include <uv.h>
 
+#include "daemon/io/listen.h"
 #include "proto/error.h"
 #include "proto/line.h"
 
@@ -38,6 +40,9 @@ struct clients_hooks {
     /* It will send no more, and `cut` bytes of a line without an end were its last; it may still
      * read. Answer what is open, then client_finish(). */
     void (*ended)(void *data, size_t cut);
+    /* Some bytes of what client_expect() announced; says how many of them it took. Fewer than
+     * `length`: the client is paused, and the rest comes again after client_resume(). */
+    size_t (*body)(void *data, const char *bytes, size_t length);
     /* Less than output_high / 4 waits to be written. */
     void (*drained)(void *data);
     /* It is gone; the client must not be used any more. */
@@ -65,6 +70,9 @@ bool client_is_full(const struct client *client); /* more than output_high waits
 void client_pause(struct client *client);  /* the delivery of lines */
 void client_resume(struct client *client); /* continues from the loop, not from inside the call */
 
+/* The next `bytes` bytes after the line that was delivered last are no lines: `body` gets them. */
+void client_expect(struct client *client, uint64_t bytes);
+
 /* `drained` will be called, from the loop, once there is room. */
 void client_want_drained(struct client *client);
 
@@ -72,6 +80,7 @@ void client_want_drained(struct client *client);
  * and nothing more is taken for sending. */
 void client_finish(struct client *client);
 
+const struct peer *client_peer(const struct client *client); /* as it connected */
 uid_t client_uid(const struct client *client);
 bool client_is_admin(const struct client *client); /* root, the daemon's own user, admin_group */
 

@@ -2,15 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "daemon/io/beneath.h"
 #include "daemon/io/fault.h"
 #include "proto/mem.h"
 
@@ -24,6 +23,7 @@ enum sink_job { SINK_OPEN, SINK_WRITE, SINK_RESTART, SINK_FINISH, SINK_CLOSE };
 struct sink {
     uv_loop_t *loop;
     uv_work_t work;
+    const struct sink_kind *kind;
     struct sink_hooks hooks;
     void *arg;
 
@@ -56,66 +56,6 @@ struct sink {
     char sha256[2 * SHA256_BYTES + 1];
 };
 
-/* `name` has no slash and is not "..", so where openat2 is missing O_NOFOLLOW says the same. */
-static int open_beneath(int folder, const char *name, int flags, mode_t mode)
-{
-    struct open_how how = {.flags = (unsigned)(flags | O_CLOEXEC),
-                           .mode = mode,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
-    long fd = syscall(SYS_openat2, folder, name, &how, sizeof(how));
-    if (fd < 0 && errno == ENOSYS)
-        fd = openat(folder, name, flags | O_CLOEXEC | O_NOFOLLOW, mode);
-    return fd < 0 ? -errno : (int)fd;
-}
-
-static bool is_plain_name(const char *name)
-{
-    return name[0] != '\0' && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
-}
-
-/* Steps into one folder, which is made if it is missing, and lets go of the one before. */
-static int enter_folder(int folder, const char *name, bool make)
-{
-    if (!is_plain_name(name)) {
-        close(folder);
-        return -EINVAL;
-    }
-    int next = open_beneath(folder, name, O_RDONLY | O_DIRECTORY, 0);
-    bool made = false;
-    if (next == -ENOENT && make) {
-        made = mkdirat(folder, name, 0750) == 0;
-        next = made || errno == EEXIST ? open_beneath(folder, name, O_RDONLY | O_DIRECTORY, 0)
-                                       : -errno;
-    }
-    if (next >= 0 && made && fsync(folder) < 0) {
-        int status = -errno;
-        close(next);
-        next = status;
-    }
-    close(folder);
-    return next;
-}
-
-/* The folder that `name` lies in, or a negative errno. */
-static int open_folder(const char *root, const char *name, bool make)
-{
-    int folder = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0)
-        return -errno;
-    char *copy = mem_strdup(name);
-    char *at = copy;
-    for (char *slash; folder >= 0 && (slash = strchr(at, '/')); at = slash + 1) {
-        *slash = '\0';
-        folder = enter_folder(folder, at, make);
-    }
-    if (folder >= 0 && !is_plain_name(at)) {
-        close(folder);
-        folder = -EINVAL;
-    }
-    free(copy);
-    return folder;
-}
-
 /* Adds what the file holds to `hash`. */
 static int hash_file(int fd, EVP_MD_CTX *hash, uint64_t *ret_bytes)
 {
@@ -146,12 +86,13 @@ static int do_open(struct sink *sink)
     int status = fault_point("sink.open");
     if (status < 0)
         return status;
-    sink->folder = open_folder(sink->root, sink->name, true);
+    sink->folder = beneath_open_folder(sink->root, sink->name, true);
     if (sink->folder < 0)
         return sink->folder;
     /* Not blocking: should it be a FIFO, it is refused below. */
-    sink->fd = open_beneath(sink->folder, sink->part,
-                            O_RDWR | O_CREAT | O_NONBLOCK | (sink->resume ? 0 : O_TRUNC), 0640);
+    sink->fd = beneath_open(sink->folder, sink->part,
+                            O_RDWR | O_CREAT | O_NONBLOCK | (sink->resume ? 0 : O_TRUNC),
+                            sink->kind->mode);
     struct stat about;
     if (sink->fd < 0)
         return sink->fd;
@@ -159,7 +100,6 @@ static int do_open(struct sink *sink)
         return -errno;
     if (!S_ISREG(about.st_mode))
         return -EINVAL;
-    sink->path = absolute_path(sink->root, sink->name);
     sink->hash = EVP_MD_CTX_new();
     if (!sink->hash || EVP_DigestInit_ex(sink->hash, EVP_sha256(), NULL) != 1)
         return -ENOMEM;
@@ -200,13 +140,13 @@ static int do_restart(struct sink *sink)
 
 static int check_content(struct sink *sink)
 {
-    char head[8];
+    unsigned char head[SINK_HEAD];
     if (sink->expected >= 0 && sink->written != (uint64_t)sink->expected)
         return -EMSGSIZE;
     ssize_t length = pread(sink->fd, head, sizeof(head), 0);
     if (length < 0)
         return -errno;
-    return length == sizeof(head) && memcmp(head + 4, "ftyp", 4) == 0 ? 0 : -EBADMSG;
+    return sink->kind->check ? sink->kind->check(head, (size_t)length) : 0;
 }
 
 static void finish_hash(EVP_MD_CTX *hash, char ret[2 * SHA256_BYTES + 1])
@@ -224,7 +164,7 @@ static bool is_there_already(const struct sink *sink)
     char sha256[2 * SHA256_BYTES + 1] = "";
     uint64_t bytes = 0;
     struct stat about;
-    int fd = open_beneath(sink->folder, sink->last, O_RDONLY | O_NONBLOCK, 0);
+    int fd = beneath_open(sink->folder, sink->last, O_RDONLY | O_NONBLOCK, 0);
     EVP_MD_CTX *hash = EVP_MD_CTX_new();
     if (fd >= 0 && fstat(fd, &about) == 0 && S_ISREG(about.st_mode) &&
         (uint64_t)about.st_size == sink->written && hash &&
@@ -264,6 +204,21 @@ static int give_name(struct sink *sink)
     return status;
 }
 
+/* All that is known of the content is known now. */
+static void choose_name(struct sink *sink)
+{
+    if (sink->kind->name) {
+        char *last = sink->kind->name(sink->sha256);
+        char *name = mem_format("%.*s%s", (int)(sink->last - sink->name), sink->name, last);
+        sink->last = name + (sink->last - sink->name);
+        free(sink->name);
+        sink->name = name;
+        free(last);
+    }
+    free(sink->path);
+    sink->path = absolute_path(sink->root, sink->name);
+}
+
 static int do_finish(struct sink *sink)
 {
     int status = sink->failed < 0 ? sink->failed : do_write(sink);
@@ -276,6 +231,7 @@ static int do_finish(struct sink *sink)
     if (status < 0)
         return status;
     finish_hash(sink->hash, sink->sha256);
+    choose_name(sink);
     status = give_name(sink);
     if (status == 0) {
         close(sink->fd);
@@ -424,11 +380,13 @@ static void on_worked(uv_work_t *request, int status)
         complete(sink);
 }
 
-struct sink *sink_open(uv_loop_t *loop, const char *root, const char *name, const char *tag,
-                       bool resume, const struct sink_hooks *hooks, void *arg)
+struct sink *sink_open_kind(uv_loop_t *loop, const struct sink_kind *kind, const char *root,
+                            const char *name, const char *tag, bool resume,
+                            const struct sink_hooks *hooks, void *arg)
 {
     struct sink *sink = mem_alloc(sizeof(*sink));
     sink->loop = loop;
+    sink->kind = kind;
     sink->hooks = *hooks;
     sink->arg = arg;
     sink->work.data = sink;
@@ -441,6 +399,18 @@ struct sink *sink_open(uv_loop_t *loop, const char *root, const char *name, cons
     sink->folder = sink->fd = -1;
     begin(sink, SINK_OPEN);
     return sink;
+}
+
+static int check_video(const unsigned char *head, size_t length)
+{
+    return length >= 8 && memcmp(head + 4, "ftyp", 4) == 0 ? 0 : -EBADMSG;
+}
+
+struct sink *sink_open(uv_loop_t *loop, const char *root, const char *name, const char *tag,
+                       bool resume, const struct sink_hooks *hooks, void *arg)
+{
+    static const struct sink_kind video = {.mode = 0640, .check = check_video};
+    return sink_open_kind(loop, &video, root, name, tag, resume, hooks, arg);
 }
 
 void sink_rehook(struct sink *sink, const struct sink_hooks *hooks, void *arg)
@@ -513,40 +483,4 @@ void sink_close(struct sink *sink, bool remove)
     sink->closing = true;
     sink->remove = remove;
     go_on(sink);
-}
-
-static bool is_own(int folder, const char *base, uint64_t bytes, int64_t before)
-{
-    struct stat file;
-    return fstatat(folder, base, &file, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(file.st_mode) &&
-           (uint64_t)file.st_size == bytes &&
-           (int64_t)file.st_mtim.tv_sec * 1000 + file.st_mtim.tv_nsec / 1000000 < before;
-}
-
-int sink_remove_own(const char *root, const char *name, uint64_t bytes, int64_t before)
-{
-    const char *slash = strrchr(name, '/');
-    const char *base = slash ? slash + 1 : name;
-    int folder = open_folder(root, name, false);
-    if (folder < 0)
-        return folder;
-    int status = 0;
-    if (faccessat(folder, base, F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
-        !is_own(folder, base, bytes, before))
-        status = -ESTALE;
-    else if (unlinkat(folder, base, 0) < 0)
-        status = -errno;
-    close(folder);
-    return status;
-}
-
-int sink_remove(const char *root, const char *name)
-{
-    const char *slash = strrchr(name, '/');
-    int folder = open_folder(root, name, false);
-    if (folder < 0)
-        return folder;
-    int status = unlinkat(folder, slash ? slash + 1 : name, 0) < 0 ? -errno : 0;
-    close(folder);
-    return status;
 }

@@ -1,4 +1,4 @@
-/* A result on its way to disk: a `.part` file beside the target, written, hashed and synced on
+/* A file on its way to disk: a `.part` file beside the target, written, hashed and synced on
  * libuv's worker pool, checked, and only then given its final name. */
 #ifndef VEO_SINK_H
 #define VEO_SINK_H
@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <uv.h>
 
 #include "proto/error.h"
@@ -19,8 +20,8 @@ struct sink_hooks {
     void (*opened)(void *arg, int status, uint64_t offset);
     /* There is room again after sink_write took less than it was given. */
     void (*drained)(void *arg);
-    /* Completes sink_finish: 0 and the file is durable under its name; -EBADMSG: it is no video
-     * (no "ftyp" at byte 4, ISO/IEC 14496-12 4.3); -EMSGSIZE: shorter or longer than expected;
+    /* Completes sink_finish: 0 and the file is durable under its name; -EBADMSG: its kind's
+     * check refuses the content; -EMSGSIZE: shorter or longer than expected;
      * -EEXIST: the name is taken by a file with other bytes (one with the same bytes is ours, from
      * before a crash: that is success); or another errno. On anything but success the .part is as
      * it was. */
@@ -32,6 +33,24 @@ struct sink_hooks {
  * is named ".<name's last part>.<tag>.part" beside the target. `resume`: keep what is there. */
 struct sink *sink_open(uv_loop_t *loop, const char *root, const char *name, const char *tag,
                        bool resume, const struct sink_hooks *hooks, void *arg);
+
+/* What is particular about a file; its functions run on a worker. */
+struct sink_kind {
+    mode_t mode;
+    /* Looks at the first bytes (fewer than SINK_HEAD if there are no more): 0 or a negative errno.
+     * NULL: anything will do. */
+    int (*check)(const unsigned char *head, size_t length);
+    /* The last part of the final name, in fresh memory, from the content's SHA-256. NULL: that of
+     * `name`. */
+    char *(*name)(const char *sha256);
+};
+#define SINK_HEAD 16
+
+/* sink_open is for videos: mode 0640, "ftyp" at byte 4 (ISO/IEC 14496-12 4.3). `kind` is borrowed
+ * for the sink's life. */
+struct sink *sink_open_kind(uv_loop_t *loop, const struct sink_kind *kind, const char *root,
+                            const char *name, const char *tag, bool resume,
+                            const struct sink_hooks *hooks, void *arg);
 
 /* From now on these are called, with that. */
 void sink_rehook(struct sink *sink, const struct sink_hooks *hooks, void *arg);

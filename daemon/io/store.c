@@ -226,6 +226,13 @@ int store_each_duration(struct store *store, size_t limit,
     return store_reader_each_duration(store->reader, limit, each, arg, error);
 }
 
+int store_each_blob(struct store *store, void (*each)(void *arg, const struct store_blob *blob),
+                    void *arg, struct error *error)
+{
+    assert(!store->reading);
+    return store_reader_each_blob(store->reader, each, arg, error);
+}
+
 int store_count_states(struct store *store, uint64_t ret[JOB_STATE_COUNT], struct error *error)
 {
     assert(!store->reading);

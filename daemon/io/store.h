@@ -12,6 +12,7 @@
 
 #include "daemon/core/job.h"
 #include "proto/error.h"
+#include "proto/limits.h"
 
 struct store;
 
@@ -26,10 +27,13 @@ void store_close(struct store *store, void (*closed)(void *), void *arg);
 /* ---- writes ---- */
 
 enum store_write_kind {
-    STORE_INSERT, /* new jobs, all or none */
-    STORE_UPDATE, /* a job's new content */
-    STORE_FORGET, /* removes a job with its attempts, events and files' records */
-    STORE_REMOVE, /* notes that results are no longer there: `files` */
+    STORE_INSERT,      /* new jobs, all or none */
+    STORE_UPDATE,      /* a job's new content */
+    STORE_FORGET,      /* removes a job with its attempts, events and files' records */
+    STORE_REMOVE,      /* notes that results are no longer there: `files` */
+    STORE_PUT_BLOB,    /* `blobs`: one that `owner` has put at `at` */
+    STORE_SWEEP_BLOBS, /* removes the records of at most `count` blobs that nobody has put or used
+                          since `at`, and that no job needs which isn't done */
 };
 
 /* A result's file that is in place. */
@@ -41,12 +45,22 @@ struct store_file {
     int64_t ended_at; /* its job */
 };
 
+#define STORE_BLOB_NAME 72 /* bytes; "sha256-" and 64 hexadecimal digits */
+
+struct store_blob {
+    char name[STORE_BLOB_NAME];
+    uint64_t bytes;
+    char mime_type[LIMIT_MIME + 1];
+};
+
 /* A change. Owned by the caller and untouched by it until `done` was called. */
 struct store_write {
     enum store_write_kind kind;
     const struct store_file *files; /* REMOVE: `count` of them. Borrowed until done */
-    int64_t at;                     /* REMOVE: when that was */
-    struct job **jobs; /* INSERT: `count` of them; else one. Borrowed until done */
+    int64_t at;                     /* REMOVE, PUT_BLOB, SWEEP_BLOBS: Unix time in ms */
+    struct store_blob *blobs;       /* PUT_BLOB: one; SWEEP_BLOBS: room for `count`. Borrowed */
+    uid_t owner;                    /* PUT_BLOB */
+    struct job **jobs;              /* INSERT: `count` of them; else one. Borrowed until done */
     size_t count;
     const char *detail; /* a JSON object with what changed, for the event; NULL: "{}". Borrowed */
     /* INSERT: for each job, whether a file has its output's name already: then it is not inserted,
@@ -57,11 +71,13 @@ struct store_write {
 
     /* Filled in before `done`. */
     int status;        /* 0, or negative errno: -EEXIST (INSERT: a key or an output that is taken),
-                          -ENOENT (else: there is no such job), -ENOSPC, -EIO, …; then nothing of
+                          -ENOENT (INSERT: a blob or a result that a job needs is gone; else:
+                          there is no such job), -ENOSPC, -EIO, …; then nothing of
                           this write is in the store */
     int64_t event;     /* number of the event (INSERT: of the first inserted job's; they are
                           consecutive); 0 if there was none */
-    size_t at_fault;   /* -EEXIST: index of the job */
+    size_t at_fault;   /* -EEXIST, and -ENOENT of an INSERT: index of the job */
+    size_t blob_count; /* PUT_BLOB: 1 if it is new; SWEEP_BLOBS: how many of `blobs` it filled in */
     bool key_at_fault; /* -EEXIST: its key (else its output) */
     char (*existing)[JOB_ID_SIZE]; /* INSERT: for each job, the id of the one that its key already
                         names: then it was not inserted; else "". Memory of the caller, `count`;
@@ -112,6 +128,7 @@ enum store_read_kind {
     STORE_LIST,     /* `filter` → jobs, newest first */
     STORE_ATTEMPTS, /* `name`: a full id → attempts, oldest first */
     STORE_EVENTS,   /* events with a number above `from`, at most filter.limit, oldest first */
+    STORE_BLOB,     /* `name`, of filter.owner → blob */
     STORE_FILES,    /* results in place below the folder `name` ("/…/"), of jobs that ended before
                        filter.until (0: any), that no job needs which isn't done: oldest first, at
                        most filter.limit after the first `from`; and how many bytes all have that
@@ -137,6 +154,7 @@ struct store_read {
     struct store_file *files;
     size_t file_count;
     uint64_t bytes;
+    struct store_blob blob;
 
     struct store_read *next; /* the store's */
 };
@@ -154,6 +172,10 @@ int store_each_live(struct store *store, void (*each)(void *arg, struct job *job
 int store_each_duration(struct store *store, size_t limit,
                         void (*each)(void *arg, const char *model, int64_t ms), void *arg,
                         struct error *error);
+
+/* Calls `each` for every blob, in order of their names. */
+int store_each_blob(struct store *store, void (*each)(void *arg, const struct store_blob *blob),
+                    void *arg, struct error *error);
 
 /* How many jobs are in each state. Blocking; later counts are the caller's. */
 int store_count_states(struct store *store, uint64_t ret[JOB_STATE_COUNT], struct error *error);

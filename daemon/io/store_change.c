@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/io/store_blob.h"
 #include "daemon/io/store_sql.h"
 #include "proto/jsonw.h"
 #include "proto/mem.h"
@@ -67,6 +68,7 @@ static const char *const texts[STATEMENTS] = {
 struct store_changes {
     sqlite3 *db; /* borrowed */
     sqlite3_stmt *statements[STATEMENTS];
+    struct store_blobs *blobs;
     struct buf uris;
     int64_t *last_event; /* borrowed */
 };
@@ -294,6 +296,10 @@ static int insert_job(struct store_changes *changes, struct store_write *write, 
         return status;
     struct row row = {.number = sqlite3_last_insert_rowid(changes->db)};
     status = insert_request(changes, row.number, job->request, json);
+    if (status == 0)
+        status = store_blobs_need(changes->blobs, row.number, job);
+    if (status == -ENOENT)
+        write->at_fault = index;
     return status < 0 ? status : write_parts(changes, &row, job, write);
 }
 
@@ -397,6 +403,10 @@ int store_change_perform(struct store_changes *changes, struct store_write *writ
         return update(changes, write);
     case STORE_FORGET:
         return forget(changes, write);
+    case STORE_PUT_BLOB:
+        return store_blobs_put(changes->blobs, write);
+    case STORE_SWEEP_BLOBS:
+        return store_blobs_sweep(changes->blobs, write);
     case STORE_REMOVE:
         return remove_files(changes, write);
     }
@@ -410,7 +420,8 @@ int store_changes_new(sqlite3 *db, int64_t *last_event, struct store_changes **r
     changes->db = db;
     changes->last_event = last_event;
     buf_init(&changes->uris, URIS_MAX);
-    if (sql_prepare(db, texts, STATEMENTS, changes->statements, error) < 0) {
+    if (sql_prepare(db, texts, STATEMENTS, changes->statements, error) < 0 ||
+        store_blobs_new(db, &changes->blobs, error) < 0) {
         store_changes_free(changes);
         return -1;
     }
@@ -422,6 +433,7 @@ void store_changes_free(struct store_changes *changes)
 {
     if (!changes)
         return;
+    store_blobs_free(changes->blobs);
     sql_finalize(changes->statements, STATEMENTS);
     buf_free(&changes->uris);
     free(changes);

@@ -6,6 +6,7 @@
 
 #include "daemon/core/ulid.h"
 #include "daemon/io/fault.h"
+#include "daemon/io/store_blob.h"
 #include "daemon/io/store_list.h"
 #include "daemon/io/store_schema.h"
 #include "daemon/io/store_sql.h"
@@ -72,6 +73,7 @@ static const char *const texts[STATEMENTS] = {
 struct store_reader {
     sqlite3 *db;
     sqlite3_stmt *statements[STATEMENTS];
+    struct store_blobs *blobs;
 };
 
 static struct sql_call call(struct store_reader *reader, enum statement which)
@@ -291,6 +293,8 @@ static int perform(struct store_reader *reader, struct store_read *read)
         return load_attempts(reader, read);
     case STORE_EVENTS:
         return load_events(reader, read);
+    case STORE_BLOB:
+        return store_blobs_find(reader->blobs, read);
     case STORE_FILES:
         return load_results(reader, read);
     }
@@ -414,6 +418,13 @@ int store_reader_each_duration(struct store_reader *reader, size_t limit,
     return status < 0 ? fail(reader, error) : 0;
 }
 
+int store_reader_each_blob(struct store_reader *reader,
+                           void (*each)(void *arg, const struct store_blob *blob), void *arg,
+                           struct error *error)
+{
+    return store_blobs_each(reader->blobs, each, arg) < 0 ? fail(reader, error) : 0;
+}
+
 int store_reader_count_states(struct store_reader *reader, uint64_t ret[JOB_STATE_COUNT],
                               struct error *error)
 {
@@ -432,7 +443,8 @@ int store_reader_open(const char *path, struct store_reader **ret, struct error 
 {
     struct store_reader *reader = mem_alloc(sizeof(*reader));
     if (store_schema_open_reader(path, &reader->db, error) < 0 ||
-        sql_prepare(reader->db, texts, STATEMENTS, reader->statements, error) < 0) {
+        sql_prepare(reader->db, texts, STATEMENTS, reader->statements, error) < 0 ||
+        store_blobs_new(reader->db, &reader->blobs, error) < 0) {
         store_reader_close(reader);
         return -1;
     }
@@ -444,6 +456,7 @@ void store_reader_close(struct store_reader *reader)
 {
     if (!reader)
         return;
+    store_blobs_free(reader->blobs);
     sql_finalize(reader->statements, STATEMENTS);
     sqlite3_close(reader->db);
     free(reader);

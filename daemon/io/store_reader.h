@@ -18,6 +18,9 @@ int store_reader_each_live(struct store_reader *reader, void (*each)(void *arg, 
 int store_reader_each_duration(struct store_reader *reader, size_t limit,
                                void (*each)(void *arg, const char *model, int64_t ms), void *arg,
                                struct error *error);
+int store_reader_each_blob(struct store_reader *reader,
+                           void (*each)(void *arg, const struct store_blob *blob), void *arg,
+                           struct error *error);
 int store_reader_count_states(struct store_reader *reader, uint64_t ret[JOB_STATE_COUNT],
                               struct error *error);
 

@@ -92,6 +92,16 @@ static inline void hook_drained(void *data)
     buf_add_text(&seat->log, "<drained>");
 }
 
+/* Takes at most 1000 bytes at a time. */
+static inline size_t hook_body(void *data, const char *bytes, size_t length)
+{
+    struct seat *seat = data;
+    assert_non_null(seat->client);
+    size_t taken = length > 1000 ? 1000 : length;
+    buf_add(&seat->log, bytes, taken);
+    return taken;
+}
+
 static inline void hook_gone(void *data)
 {
     struct seat *seat = data;
@@ -99,8 +109,14 @@ static inline void hook_gone(void *data)
     seat->client = NULL;
 }
 
-static const struct clients_hooks hooks = {hook_connected, hook_line, hook_ended, hook_drained,
-                                           hook_gone};
+static const struct clients_hooks hooks = {
+    .connected = hook_connected,
+    .line = hook_line,
+    .body = hook_body,
+    .ended = hook_ended,
+    .drained = hook_drained,
+    .gone = hook_gone,
+};
 
 static inline int room_set_up(void **state)
 {

@@ -1,0 +1,108 @@
+#include "daemon/io/beneath.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "daemon/io/sink.h"
+#include "proto/mem.h"
+
+/* Where openat2 is missing O_NOFOLLOW says the same, as `name` is neither a path nor "..". */
+int beneath_open(int folder, const char *name, int flags, mode_t mode)
+{
+    struct open_how how = {.flags = (unsigned)(flags | O_CLOEXEC),
+                           .mode = mode,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+    long fd = syscall(SYS_openat2, folder, name, &how, sizeof(how));
+    if (fd < 0 && errno == ENOSYS)
+        fd = openat(folder, name, flags | O_CLOEXEC | O_NOFOLLOW, mode);
+    return fd < 0 ? -errno : (int)fd;
+}
+
+static bool is_plain_name(const char *name)
+{
+    return name[0] != '\0' && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+/* Steps into one folder, which is made if it is missing, and lets go of the one before. */
+static int enter_folder(int folder, const char *name, bool make)
+{
+    if (!is_plain_name(name)) {
+        close(folder);
+        return -EINVAL;
+    }
+    int next = beneath_open(folder, name, O_RDONLY | O_DIRECTORY, 0);
+    bool made = false;
+    if (next == -ENOENT && make) {
+        made = mkdirat(folder, name, 0750) == 0;
+        next = made || errno == EEXIST ? beneath_open(folder, name, O_RDONLY | O_DIRECTORY, 0)
+                                       : -errno;
+    }
+    if (next >= 0 && made && fsync(folder) < 0) {
+        int status = -errno;
+        close(next);
+        next = status;
+    }
+    close(folder);
+    return next;
+}
+
+int beneath_open_folder(const char *root, const char *name, bool make)
+{
+    int folder = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0)
+        return -errno;
+    char *copy = mem_strdup(name);
+    char *at = copy;
+    for (char *slash; folder >= 0 && (slash = strchr(at, '/')); at = slash + 1) {
+        *slash = '\0';
+        folder = enter_folder(folder, at, make);
+    }
+    if (folder >= 0 && !is_plain_name(at)) {
+        close(folder);
+        folder = -EINVAL;
+    }
+    free(copy);
+    return folder;
+}
+
+static bool is_own(int folder, const char *base, uint64_t bytes, int64_t before)
+{
+    struct stat file;
+    return fstatat(folder, base, &file, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(file.st_mode) &&
+           (uint64_t)file.st_size == bytes &&
+           (int64_t)file.st_mtim.tv_sec * 1000 + file.st_mtim.tv_nsec / 1000000 < before;
+}
+
+int sink_remove_own(const char *root, const char *name, uint64_t bytes, int64_t before)
+{
+    const char *slash = strrchr(name, '/');
+    const char *base = slash ? slash + 1 : name;
+    int folder = beneath_open_folder(root, name, false);
+    if (folder < 0)
+        return folder;
+    int status = 0;
+    if (faccessat(folder, base, F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+        !is_own(folder, base, bytes, before))
+        status = -ESTALE;
+    else if (unlinkat(folder, base, 0) < 0)
+        status = -errno;
+    close(folder);
+    return status;
+}
+
+int sink_remove(const char *root, const char *name)
+{
+    const char *slash = strrchr(name, '/');
+    int folder = beneath_open_folder(root, name, false);
+    if (folder < 0)
+        return folder;
+    int status = unlinkat(folder, slash ? slash + 1 : name, 0) < 0 ? -errno : 0;
+    close(folder);
+    return status;
+}
