@@ -55,6 +55,7 @@ void task_fill_request(const struct engine *engine, const struct engine_provider
         .method = wire->post ? HTTP_POST : HTTP_GET,
         .secret_name = provider->provider.dialect->secret_name,
         .secret_value = provider->secret,
+        .header = provider->provider.dialect->header,
         .allow_private = true, /* the address is the operator's own choice */
         .connect_ms = engine->config.connect_ms,
         .stall_ms = engine->config.stall_ms,

@@ -107,6 +107,8 @@ def test_image_in_the_wrong_place_is_no_input(sim):
     ({"image": {"mimeType": "image/png", "bytesBase64Encoded": "iVBO Rw0K"}}, "base64"),
     ({"image": {"mimeType": "image/png", "bytesBase64Encoded": "iVBO=w0K"}}, "base64"),
     ({"image": {"mimeType": "image/png", "bytesBase64Encoded": "iVBORw0KGgo=" * 2}}, "base64"),
+    ({"image": {"mimeType": "image/png",
+                "bytesBase64Encoded": base64_of(bytes_of("image/png", 3070)) + "AAAA"}}, "base64"),
     ({"image": {"mimeType": "image/png", "bytesBase64Encoded": "iVBORw0KGgo_"}}, "base64"),
     ({"image": {"mimeType": "image/png", "bytesBase64Encoded": 7}}, "base64"),
     ({"image": {"mimeType": "image/png", "bytesBase64Encoded": {"sha256": "x", "bytes": 1}}},
@@ -158,7 +160,7 @@ def test_long_base64(sim, size, escaped):
 @pytest.mark.parametrize("spoil", [
     lambda letters: letters[:-1], lambda letters: letters[:200_000] + "%" + letters[200_001:],
     lambda letters: letters[:200_000] + "=" + letters[200_001:], lambda letters: letters + "AAAA",
-    lambda letters: letters[:200_000] + "\n" + letters[200_000:],
+    lambda letters: letters[:200_000] + "\n" * 4 + letters[200_000:],
 ])
 def test_long_base64_that_is_none(sim, spoil):
     letters = spoil(base64_of(bytes_of("image/png", 300_001)))
@@ -282,7 +284,7 @@ def test_tags(sim, prompt, images, roles):
 @pytest.mark.parametrize("prompt,images", [
     ("<FIRST_FRAME> a cat", 0), ("<FIRST_FRAME>@Image2 a cat", 1), ("<IMAGE_REF_1>", 1),
     ("[# References <IMAGE_REF_0>@Image3]", 2), ("as in @Image2", 1), ("as in @Image0", 1),
-    ("<LAST_FRAME> a cat", 1), ("from <FIRST_FRAME> to <LAST_FRAME>", 1), ("<VIDEO_0>", 1),
+    ("<LAST_FRAME> a cat", 2), ("from <FIRST_FRAME> to <LAST_FRAME>", 1), ("<VIDEO_0>", 1),
     ("[# Sources <VIDEO_0>@Video1]", 0), ("<PREVIOUS_VIDEO>@Video1", 0), ("<VIDEO_REF_0>", 0),
 ])
 def test_tags_without_their_image(sim, prompt, images):
