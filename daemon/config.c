@@ -133,26 +133,91 @@ static bool is_http(const char *url)
     return strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0;
 }
 
-static int check_provider(struct config_provider *provider, struct error *error)
+static int refuse_provider(const struct config_provider *provider, const char *key,
+                           const char *expected, const char *value, struct error *error)
 {
-    const char *name = provider->name;
-    if (!provider->dialect || !dialect_find(provider->dialect))
-        return error_set(error, ERROR_INVALID_ARGUMENT, "dialect",
-                         "[provider %s] dialect must be interactions or predict, not \"%s\"", name,
-                         provider->dialect ? provider->dialect : "");
-    bool is_vertex = strcmp(provider->dialect, "vertex") == 0;
-    if (!provider->api_version)
-        provider->api_version = mem_strdup(is_vertex ? "v1" : "v1beta");
+    return error_set(error, ERROR_INVALID_ARGUMENT, key, "[provider %s] %s must be %s, not \"%s\"",
+                     provider->name, key, expected, value ? value : "");
+}
+
+static bool is_dialect(const struct config_provider *provider, const char *name)
+{
+    return strcmp(provider->dialect, name) == 0;
+}
+
+static void set_fallback(char **value, const char *fallback)
+{
+    if (!*value && fallback)
+        *value = mem_strdup(fallback);
+}
+
+/* Where in Google's cloud: part of an address. */
+static int check_cloud(struct config_provider *provider, struct error *error)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+    if (is_dialect(provider, "vertex") && !provider->project)
+        return refuse_provider(provider, "project", "the id of a Google Cloud project", "", error);
+    if (is_dialect(provider, "vertex") && !provider->location)
+        return refuse_provider(provider, "location", "a region such as us-central1", "", error);
+    if (provider->project)
+        set_fallback(&provider->location, "global"); /* Omni is nowhere else */
+    const char *location = provider->location;
+    if (location && (!*location || location[strspn(location, plain)]))
+        return refuse_provider(provider, "location", "a region such as us-central1, or global",
+                               location, error);
+    if (provider->storage_uri && strncmp(provider->storage_uri, "gs://", 5) != 0)
+        return refuse_provider(provider, "storage_uri", "an address in Cloud Storage, gs://…",
+                               provider->storage_uri, error);
+    return 0;
+}
+
+/* NULL: there is none to be guessed. */
+static char *default_base_url(const struct config_provider *provider)
+{
+    if (is_dialect(provider, "videos"))
+        return NULL;
+    if (!is_dialect(provider, "vertex") && (is_dialect(provider, "predict") || !provider->project))
+        return mem_strdup("https://generativelanguage.googleapis.com");
+    if (strcmp(provider->location, "global") == 0)
+        return mem_strdup("https://aiplatform.googleapis.com");
+    return mem_format("https://%s-aiplatform.googleapis.com", provider->location);
+}
+
+static const char *default_version(const struct config_provider *provider)
+{
+    if (is_dialect(provider, "vertex"))
+        return "v1";
+    return is_dialect(provider, "interactions") && provider->project ? "v1beta1" : "v1beta";
+}
+
+static int check_base_url(struct config_provider *provider, struct error *error)
+{
+    if (!provider->base_url)
+        provider->base_url = default_base_url(provider);
+    if (!provider->base_url)
+        return refuse_provider(provider, "base_url",
+                               "the proxy's address without /v1, as http://localhost:4000", "",
+                               error);
     if (!is_http(provider->base_url))
         return error_set(error, ERROR_INVALID_ARGUMENT, "base_url",
                          "[provider %s] base_url must begin with http:// or https://, not \"%s\"",
-                         name, provider->base_url);
+                         provider->name, provider->base_url);
     size_t length = strlen(provider->base_url);
     while (length > 0 && provider->base_url[length - 1] == '/')
         provider->base_url[--length] = '\0';
-    if (!provider->models)
-        provider->models =
-            mem_strdup(strcmp(provider->dialect, "predict") == 0 ? "veo-*" : "gemini-omni-*");
+    return 0;
+}
+
+static int check_provider(struct config_provider *provider, struct error *error)
+{
+    if (!provider->dialect || !dialect_find(provider->dialect))
+        return refuse_provider(provider, "dialect", "interactions, predict, vertex or videos",
+                               provider->dialect, error);
+    if (check_cloud(provider, error) < 0 || check_base_url(provider, error) < 0)
+        return -1;
+    set_fallback(&provider->api_version, default_version(provider));
+    set_fallback(&provider->models,
+                 is_dialect(provider, "interactions") ? "gemini-omni-*" : "veo-*");
     return split_globs(provider, error);
 }
 

@@ -62,7 +62,7 @@ static const struct key rows[] = {
 
 static const struct key provider_rows[] = {
     {"provider", "dialect", KEY_TEXT, IN_PROVIDER(dialect), NULL, 0, 0, NULL},
-    {"provider", "base_url", KEY_TEXT, IN_PROVIDER(base_url), "https://generativelanguage.googleapis.com", 0, 0, NULL},
+    {"provider", "base_url", KEY_TEXT, IN_PROVIDER(base_url), NULL, 0, 0, NULL},
     {"provider", "api_version", KEY_TEXT, IN_PROVIDER(api_version), NULL, 0, 0, NULL},
     {"provider", "models", KEY_TEXT, IN_PROVIDER(models), NULL, 0, 0, NULL},
     {"provider", "credential", KEY_TEXT, IN_PROVIDER(credential), "gemini-api-key", 0, 0, NULL},

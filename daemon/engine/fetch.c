@@ -351,6 +351,7 @@ static bool prepare_load(struct http_transfer *transfer, struct http_request *re
         .url = mem_strdup(task->fetch->url),
         .secret_name = ours ? provider->provider.dialect->secret_name : NULL,
         .secret_value = ours ? provider->secret : NULL,
+        .header = ours ? provider->provider.dialect->header : NULL,
         .range_from = sink_bytes(task->fetch->sink),
         .allow_private = ours || engine->provider_private[engine_provider_index(engine, provider)],
         .connect_ms = engine->config.connect_ms,

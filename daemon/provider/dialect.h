@@ -16,6 +16,8 @@
 
 extern const struct dialect dialect_interactions;
 extern const struct dialect dialect_predict;
+extern const struct dialect dialect_vertex;
+extern const struct dialect dialect_videos;
 
 /* Begins an address: base, version and a slash. */
 void wire_begin(struct wire_request *request, const struct provider *provider, bool post);

@@ -30,8 +30,10 @@ static bool is_id(const char *text)
 
 static bool interactions_owns(const char *operation)
 {
-    /* "v1_…", LiteLLM's "int_…": no path, and nothing that could be the prefix of a job's id. */
-    return is_id(operation) && !strpbrk(operation, "/?#%\\:") && strpbrk(operation, "_-");
+    /* "v1_…", LiteLLM's "int_…": no path, and nothing that could be the prefix of a job's id. What
+     * begins with "video_" is the videos dialect's. */
+    return is_id(operation) && strncmp(operation, "video_", 6) != 0 &&
+           !strpbrk(operation, "/?#%\\:") && strpbrk(operation, "_-");
 }
 
 static void interaction_url(const struct provider *provider, const char *operation, bool post,

@@ -118,7 +118,7 @@ static void predict_submit(const struct provider *provider, const struct request
     if (provider->seed_body)
         write_seed_body(ret, request);
     else
-        veo_write_body(ret, request, NULL);
+        veo_write_body(ret, request, true, NULL);
 }
 
 /* Exactly models/MODEL/operations/ID: it becomes part of an address. */

@@ -20,7 +20,8 @@
 #define MIME_MAX 128
 #define CODE_MAX 64
 
-const struct dialect *const dialects[] = {&dialect_interactions, &dialect_predict, NULL};
+const struct dialect *const dialects[] = {&dialect_interactions, &dialect_predict, &dialect_vertex,
+                                          &dialect_videos, NULL};
 
 const struct dialect *dialect_find(const char *name)
 {

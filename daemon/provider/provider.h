@@ -107,7 +107,8 @@ enum file_state { FILE_READY, FILE_PROCESSING, FILE_FAILED, FILE_UNKNOWN };
 
 struct dialect {
     const char *name;        /* as in the configuration */
-    const char *secret_name; /* the header for the credential */
+    const char *secret_name; /* the header for a key; NULL: Authorization, behind "Bearer " */
+    const char *header;      /* goes with every request, "Name: value"; NULL: none */
 
     /* Refuses, with `field`, what the wire format has no room for. Checks no value that the
      * provider judges better itself. The request's inputs are resolved. 0 or -1. */

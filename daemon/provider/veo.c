@@ -96,13 +96,13 @@ static void write_references(struct wire_request *wire, struct jsonw *w,
 }
 
 /* The Gemini API takes nothing but the address of an earlier result: {uri} alone. */
-static void write_video(struct wire_request *wire, struct jsonw *w, const struct request *request)
+static void write_video(struct wire_request *wire, struct jsonw *w, const struct input *video,
+                        bool by_uri)
 {
-    const struct input *video = request->video;
     if (!video)
         return;
     jsonw_name(w, "video");
-    if (video->uri && !veo_is_stored(video)) {
+    if (by_uri) {
         jsonw_object(w);
         jsonw_member_string(w, "uri", video->uri);
         jsonw_object_end(w);
@@ -111,7 +111,7 @@ static void write_video(struct wire_request *wire, struct jsonw *w, const struct
     }
 }
 
-void veo_write_body(struct wire_request *wire, const struct request *request,
+void veo_write_body(struct wire_request *wire, const struct request *request, bool video_by_uri,
                     const char *storage_uri)
 {
     struct jsonw w;
@@ -124,7 +124,7 @@ void veo_write_body(struct wire_request *wire, const struct request *request,
     write_image(wire, &w, "image", request->image);
     write_image(wire, &w, "lastFrame", request->last_frame);
     write_references(wire, &w, request);
-    write_video(wire, &w, request);
+    write_video(wire, &w, request->video, video_by_uri);
     jsonw_object_end(&w);
     jsonw_array_end(&w);
     if (has_parameters(request) || storage_uri) {

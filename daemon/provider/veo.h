@@ -22,8 +22,9 @@ struct veo_shape {
 /* True if it is in Cloud Storage ("gs://…"). */
 bool veo_is_stored(const struct input *input);
 
-/* `storage_uri` may be NULL. */
-void veo_write_body(struct wire_request *wire, const struct request *request,
+/* `storage_uri` may be NULL. `video_by_uri`: the video's address is sent, whatever it is; else the
+ * object in Cloud Storage or the file. */
+void veo_write_body(struct wire_request *wire, const struct request *request, bool video_by_uri,
                     const char *storage_uri);
 
 /* What both refuse. */

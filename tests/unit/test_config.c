@@ -355,12 +355,61 @@ static void test_providers(void **state)
     config_free(&config);
 
     assert_text_refused(f, "[provider a]\nmodels = x\n",
-                        "[provider a] dialect must be interactions or predict, not \"\"");
+                        "[provider a] dialect must be interactions, predict, vertex or videos, "
+                        "not \"\"");
     assert_text_refused(f, "[provider a]\ndialect = soap\n", "not \"soap\"");
     assert_text_refused(f, "[provider a]\ndialect = predict\nbase_url = httpx://h\n",
                         "base_url must begin with http:// or https://");
     assert_text_refused(f, "[provider a]\ndialect = predict\nmodels = , ,\n",
                         "models must have 1 to 64 patterns");
+}
+
+/* Each dialect has an address and a version of its own; Google's cloud has one for each region. */
+static void test_defaults_of_the_dialects(void **state)
+{
+    static const struct {
+        const char *text, *base_url, *api_version, *models, *location;
+    } rows[] = {
+        {"dialect = predict\n", "https://generativelanguage.googleapis.com", "v1beta", "veo-*",
+         NULL},
+        {"dialect = interactions\n", "https://generativelanguage.googleapis.com", "v1beta",
+         "gemini-omni-*", NULL},
+        {"dialect = interactions\nproject = p\n", "https://aiplatform.googleapis.com", "v1beta1",
+         "gemini-omni-*", "global"},
+        {"dialect = vertex\nproject = p\nlocation = us-central1\n",
+         "https://us-central1-aiplatform.googleapis.com", "v1", "veo-*", "us-central1"},
+        {"dialect = vertex\nproject = p\nlocation = global\n", "https://aiplatform.googleapis.com",
+         "v1", "veo-*", "global"},
+        {"dialect = videos\nbase_url = http://h:4000/\n", "http://h:4000", "v1beta", "veo-*", NULL},
+    };
+    const struct files *f = *state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char *text = mem_format("[daemon]\ndefault_model = veo-x\n[provider a]\n%s", rows[i].text);
+        struct config config;
+        write_text(f, "veod.conf", text);
+        load(f, NULL, &config);
+        const struct config_provider *a = &config.providers[0];
+        assert_string_equal(a->base_url, rows[i].base_url);
+        assert_string_equal(a->api_version, rows[i].api_version);
+        assert_string_equal(a->globs[0], rows[i].models);
+        if (rows[i].location)
+            assert_string_equal(a->location, rows[i].location);
+        else
+            assert_null(a->location);
+        config_free(&config);
+        free(text);
+    }
+    assert_text_refused(f, "[provider a]\ndialect = videos\n", "base_url must be the proxy's");
+    assert_text_refused(f, "[provider a]\ndialect = vertex\nlocation = us-central1\n",
+                        "[provider a] project must be the id");
+    assert_text_refused(f, "[provider a]\ndialect = vertex\nproject = p\n",
+                        "[provider a] location must be a region");
+    assert_text_refused(f, "[provider a]\ndialect = vertex\nproject = p\nlocation = a.evil/x\n",
+                        "not \"a.evil/x\"");
+    assert_text_refused(f,
+                        "[provider a]\ndialect = vertex\nproject = p\nlocation = global\n"
+                        "storage_uri = /tmp\n",
+                        "storage_uri must be an address in Cloud Storage");
 }
 
 static void test_too_many(void **state)
@@ -458,6 +507,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_long_lines, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_overrides, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_providers, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_defaults_of_the_dialects, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_too_many, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_is_printed_can_be_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_how_values_are_printed, set_up, tear_down),

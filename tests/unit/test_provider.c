@@ -36,10 +36,14 @@ static void test_dialects_are_found_by_name(void **state)
     (void)state;
     assert_ptr_equal(dialect_find("interactions"), &dialect_interactions);
     assert_ptr_equal(dialect_find("predict"), &dialect_predict);
+    assert_ptr_equal(dialect_find("vertex"), &dialect_vertex);
+    assert_ptr_equal(dialect_find("videos"), &dialect_videos);
     assert_null(dialect_find("Predict"));
     assert_null(dialect_find(""));
-    for (const struct dialect *const *d = dialects; *d; d++)
-        assert_string_equal((*d)->secret_name, "x-goog-api-key");
+    assert_string_equal(dialect_interactions.secret_name, "x-goog-api-key");
+    assert_string_equal(dialect_predict.secret_name, "x-goog-api-key");
+    assert_null(dialect_vertex.secret_name);
+    assert_null(dialect_videos.secret_name);
 }
 
 static void test_no_name_belongs_to_two_dialects(void **state)
@@ -61,7 +65,19 @@ static void test_no_name_belongs_to_two_dialects(void **state)
         {"v1_a/../b", NULL},
         {"v1_a?b", NULL},
         {"v1_\xc3\xa4", NULL},
-        {"projects/p/locations/l/publishers/google/models/m/operations/1", NULL},
+        {"projects/p/locations/l/publishers/google/models/m/operations/1", "vertex"},
+        {"projects/p/locations/l/operations/1", "vertex"},
+        {"projects/p/operations/1/operations/2", NULL},
+        {"projects/p/operations/", NULL},
+        {"projects//operations/1", NULL},
+        {"projects/../operations/1", NULL},
+        {"projects/p?x/operations/1", NULL},
+        {"projects/p/operation/1", NULL},
+        {"xprojects/p/operations/1", NULL},
+        {"video_bGl0ZWxs+a/b==", "videos"},
+        {"video_abc", "videos"},
+        {"video_a b", NULL},
+        {"videos_abc", "interactions"},
         {"models/m/operations/", NULL},
         {"models//operations/1", NULL},
         {"models/m/operations/1/2", NULL},
