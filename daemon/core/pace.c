@@ -14,12 +14,14 @@
 #define RISE_MORE    0.02 /* with the square of the minutes */
 #define RISE_GUESS   0.2  /* a minute, while it is a guess */
 #define SURE         8    /* submissions that make a measure more than a guess */
+#define BELIEVED     3    /* delays in a row that were too short */
 
 void gate_shut(struct gate *gate, int64_t now, int64_t delay, const struct backoff *backoff,
                double random)
 {
-    if (delay < 0)
-        delay = backoff_delay(backoff, gate->times, random);
+    int doubts = delay < 0 ? gate->times : gate->times - BELIEVED;
+    int64_t waits = doubts >= 0 ? backoff_delay(backoff, doubts, random) : 0;
+    delay = waits > delay ? waits : delay;
     gate->times++;
     if (now + delay > gate->shut_until)
         gate->shut_until = now + delay;
@@ -119,6 +121,13 @@ void pace_took_off(struct pace *pace)
 void pace_landed(struct pace *pace)
 {
     pace->in_flight--;
+}
+
+void pace_put_back(struct pace *pace)
+{
+    pace->in_flight--;
+    pace->unanswered--;
+    pace->tokens++;
 }
 
 void pace_answered(struct pace *pace)

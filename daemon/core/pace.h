@@ -20,7 +20,8 @@ struct gate {
     int64_t shut_until; /* 0: never was */
     int times;          /* in a row */
 };
-/* For `delay` ms, or with delay < 0 as long as the back-off says. Never opens it earlier. */
+/* For `delay` ms, or with delay < 0 as long as the back-off says. A delay that proved too short
+ * several times in a row is no longer believed. Never opens it earlier. */
 void gate_shut(struct gate *gate, int64_t now, int64_t delay, const struct backoff *backoff,
                double random);
 
@@ -73,6 +74,8 @@ bool pace_is_busy(const struct pace *pace);
 struct pace_ticket pace_take(struct pace *pace, int64_t now);
 void pace_took_off(struct pace *pace); /* it is in flight since before a restart */
 void pace_landed(struct pace *pace);
+/* It was not sent after all: as if it had never been taken. */
+void pace_put_back(struct pace *pace);
 
 void pace_accepted(struct pace *pace, struct pace_ticket ticket, int64_t now);
 /* Neither accepted nor turned away, or never sent. */
