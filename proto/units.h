@@ -20,6 +20,9 @@ void units_format_time(int64_t unix_ms, char ret[UNITS_TEXT]); /* RFC 3339, UTC,
 /* RFC 3339 with any offset; a space may stand for the T. 0, or -1. */
 int units_parse_time(const char *text, int64_t *ret_unix_ms);
 
+/* "$3.20", "$0.1014": at least cents, at most six decimals. */
+void units_format_dollars(int64_t micro, char ret[UNITS_TEXT]);
+
 /* "12.5" dollars as micro-dollars, at most six decimals. -1 if it isn't that. */
 int units_parse_dollars(const char *text, int64_t *ret);
 

@@ -233,6 +233,13 @@ int store_each_blob(struct store *store, void (*each)(void *arg, const struct st
     return store_reader_each_blob(store->reader, each, arg, error);
 }
 
+int store_each_charge(struct store *store, int64_t since, store_charge_fn *each, void *arg,
+                      struct error *error)
+{
+    assert(!store->reading);
+    return store_reader_each_charge(store->reader, since, each, arg, error);
+}
+
 int store_count_states(struct store *store, uint64_t ret[JOB_STATE_COUNT], struct error *error)
 {
     assert(!store->reading);

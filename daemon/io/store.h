@@ -62,7 +62,8 @@ struct store_write {
     uid_t owner;                    /* PUT_BLOB */
     struct job **jobs;              /* INSERT: `count` of them; else one. Borrowed until done */
     size_t count;
-    const char *detail; /* a JSON object with what changed, for the event; NULL: "{}". Borrowed */
+    const char *detail;   /* a JSON object with what changed, for the event; NULL: "{}". Borrowed */
+    char *const *details; /* INSERT: the same for each job, or NULL. Borrowed; NULL: none has any */
     /* INSERT: for each job, whether a file has its output's name already: then it is not inserted,
      * only looked for by its key. Borrowed; NULL: none */
     const bool *taken;
@@ -127,6 +128,7 @@ enum store_read_kind {
     STORE_FIND,     /* `name`: an id, an unambiguous prefix of one, or an operation's name */
     STORE_LIST,     /* `filter` → jobs, newest first */
     STORE_ATTEMPTS, /* `name`: a full id → attempts, oldest first */
+    STORE_COSTS,    /* `by`, `name`: a label's; filter.owner, since, until → costs, cost */
     STORE_EVENTS,   /* events with a number above `from`, at most filter.limit, oldest first */
     STORE_BLOB,     /* `name`, of filter.owner → blob */
     STORE_FILES,    /* results in place below the folder `name` ("/…/"), of jobs that ended before
@@ -135,11 +137,28 @@ enum store_read_kind {
                        are in place there */
 };
 
+enum store_cost_by {
+    STORE_BY_DAY,
+    STORE_BY_OWNER,
+    STORE_BY_PROVIDER,
+    STORE_BY_MODEL,
+    STORE_BY_LABEL
+};
+
+/* Micro-dollars. */
+struct store_cost {
+    char *key; /* a day, a uid, a name, a label's value; NULL: it has none */
+    uint64_t jobs;
+    int64_t charged;
+    int64_t presumed; /* of it */
+};
+
 struct store_read {
     enum store_read_kind kind;
     const char *name;           /* borrowed until done */
     struct store_filter filter; /* STORE_FIND: only `owner` counts, -1 for an admin */
     int64_t from;
+    enum store_cost_by by;
     void (*done)(struct store_read *read);
     void *context;
 
@@ -151,6 +170,9 @@ struct store_read {
     size_t attempt_count;
     struct store_event *events;
     size_t event_count;
+    struct store_cost *costs; /* at most LIMIT_LIST */
+    size_t cost_count;
+    struct store_cost cost; /* of all together */
     struct store_file *files;
     size_t file_count;
     uint64_t bytes;
@@ -176,6 +198,11 @@ int store_each_duration(struct store *store, size_t limit,
 /* Calls `each` for every blob, in order of their names. */
 int store_each_blob(struct store *store, void (*each)(void *arg, const struct store_blob *blob),
                     void *arg, struct error *error);
+
+/* What was charged since a time, by owner and provider, which is NULL if it isn't known. */
+typedef void store_charge_fn(void *arg, uid_t owner, const char *provider, int64_t amount);
+int store_each_charge(struct store *store, int64_t since, store_charge_fn *each, void *arg,
+                      struct error *error);
 
 /* How many jobs are in each state. Blocking; later counts are the caller's. */
 int store_count_states(struct store *store, uint64_t ret[JOB_STATE_COUNT], struct error *error);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "daemon/io/store_blob.h"
+#include "daemon/io/store_charge.h"
 #include "daemon/io/store_sql.h"
 #include "proto/jsonw.h"
 #include "proto/mem.h"
@@ -67,6 +68,7 @@ static const char *const texts[STATEMENTS] = {
 
 struct store_changes {
     sqlite3 *db; /* borrowed */
+    struct store_charges *charges;
     sqlite3_stmt *statements[STATEMENTS];
     struct store_blobs *blobs;
     struct buf uris;
@@ -174,6 +176,8 @@ static int write_parts(struct store_changes *changes, const struct row *row, con
     int status = write_files(changes, row, job);
     if (status == 0)
         status = write_attempt(changes, row, job);
+    if (status == 0)
+        status = store_charges_put(changes->charges, job);
     if (status == 0)
         status = write_event(changes, row->number, job, write);
     return status;
@@ -295,6 +299,7 @@ static int insert_job(struct store_changes *changes, struct store_write *write, 
     if (status < 0)
         return status;
     struct row row = {.number = sqlite3_last_insert_rowid(changes->db)};
+    write->detail = write->details ? write->details[index] : NULL;
     status = insert_request(changes, row.number, job->request, json);
     if (status == 0)
         status = store_blobs_need(changes->blobs, row.number, job);
@@ -374,9 +379,12 @@ static int update(struct store_changes *changes, struct store_write *write)
 
 static int forget(struct store_changes *changes, struct store_write *write)
 {
+    int status = store_charges_put(changes->charges, write->jobs[0]);
+    if (status < 0)
+        return status;
     struct sql_call c = call(changes, FORGET_JOB);
     sql_bind_text(&c, write->jobs[0]->id);
-    int status = sql_run(&c);
+    status = sql_run(&c);
     return status < 0 || sqlite3_changes(changes->db) > 0 ? status : -ENOENT;
 }
 
@@ -420,7 +428,8 @@ int store_changes_new(sqlite3 *db, int64_t *last_event, struct store_changes **r
     changes->db = db;
     changes->last_event = last_event;
     buf_init(&changes->uris, URIS_MAX);
-    if (sql_prepare(db, texts, STATEMENTS, changes->statements, error) < 0 ||
+    if (store_charges_new(db, true, &changes->charges, error) < 0 ||
+        sql_prepare(db, texts, STATEMENTS, changes->statements, error) < 0 ||
         store_blobs_new(db, &changes->blobs, error) < 0) {
         store_changes_free(changes);
         return -1;
@@ -435,6 +444,7 @@ void store_changes_free(struct store_changes *changes)
         return;
     store_blobs_free(changes->blobs);
     sql_finalize(changes->statements, STATEMENTS);
+    store_charges_free(changes->charges);
     buf_free(&changes->uris);
     free(changes);
 }

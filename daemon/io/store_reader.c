@@ -7,6 +7,7 @@
 #include "daemon/core/ulid.h"
 #include "daemon/io/fault.h"
 #include "daemon/io/store_blob.h"
+#include "daemon/io/store_charge.h"
 #include "daemon/io/store_list.h"
 #include "daemon/io/store_schema.h"
 #include "daemon/io/store_sql.h"
@@ -72,6 +73,7 @@ static const char *const texts[STATEMENTS] = {
 
 struct store_reader {
     sqlite3 *db;
+    struct store_charges *charges;
     sqlite3_stmt *statements[STATEMENTS];
     struct store_blobs *blobs;
 };
@@ -291,6 +293,8 @@ static int perform(struct store_reader *reader, struct store_read *read)
         return list(reader, read);
     case STORE_ATTEMPTS:
         return load_attempts(reader, read);
+    case STORE_COSTS:
+        return store_charges_sum(reader->charges, read);
     case STORE_EVENTS:
         return load_events(reader, read);
     case STORE_BLOB:
@@ -309,6 +313,9 @@ static void clear_results(struct store_read *read)
     read->attempt_count = 0;
     read->events = NULL;
     read->event_count = 0;
+    read->costs = NULL;
+    read->cost_count = 0;
+    read->cost = (struct store_cost){0};
     read->files = NULL;
     read->file_count = 0;
     read->bytes = 0;
@@ -346,6 +353,9 @@ void store_read_free(struct store_read *read)
     for (size_t i = 0; i < read->file_count; i++)
         free(read->files[i].path);
     free(read->files);
+    for (size_t i = 0; i < read->cost_count; i++)
+        free(read->costs[i].key);
+    free(read->costs);
     free(read->jobs);
     free(read->attempts);
     free(read->events);
@@ -425,6 +435,12 @@ int store_reader_each_blob(struct store_reader *reader,
     return store_blobs_each(reader->blobs, each, arg) < 0 ? fail(reader, error) : 0;
 }
 
+int store_reader_each_charge(struct store_reader *reader, int64_t since, store_charge_fn *each,
+                             void *arg, struct error *error)
+{
+    return store_charges_each(reader->charges, since, each, arg) < 0 ? fail(reader, error) : 0;
+}
+
 int store_reader_count_states(struct store_reader *reader, uint64_t ret[JOB_STATE_COUNT],
                               struct error *error)
 {
@@ -443,6 +459,7 @@ int store_reader_open(const char *path, struct store_reader **ret, struct error 
 {
     struct store_reader *reader = mem_alloc(sizeof(*reader));
     if (store_schema_open_reader(path, &reader->db, error) < 0 ||
+        store_charges_new(reader->db, false, &reader->charges, error) < 0 ||
         sql_prepare(reader->db, texts, STATEMENTS, reader->statements, error) < 0 ||
         store_blobs_new(reader->db, &reader->blobs, error) < 0) {
         store_reader_close(reader);
@@ -458,6 +475,7 @@ void store_reader_close(struct store_reader *reader)
         return;
     store_blobs_free(reader->blobs);
     sql_finalize(reader->statements, STATEMENTS);
+    store_charges_free(reader->charges);
     sqlite3_close(reader->db);
     free(reader);
 }
