@@ -10,8 +10,11 @@
 
 int call_failed(struct ctl *ctl, const struct connection *connection, enum connection_result result)
 {
-    if (result == CONNECTION_INTERRUPTED)
+    if (result == CONNECTION_INTERRUPTED) {
+        if (ctl->farewell)
+            ctl_complain(ctl, "%s", ctl->farewell);
         interrupt_die();
+    }
     ctl_complain(ctl, "%s", connection->problem);
     return result == CONNECTION_BROKEN ? EXIT_NO_DAEMON : EXIT_PROTOCOL;
 }

@@ -43,7 +43,12 @@ static const struct option_spec generate_options[] = {
 };
 
 static const struct option_spec batch_options[] = {
-    {OPTION_KEY, "key", "PREFIX", "line N has the key PREFIX-N: the file can be sent again"},
+    {OPTION_WAIT, "wait", NULL, "wait for the ends; then they are what is printed"},
+    {OPTION_OUTPUT, "output", "DIR", "wait, and write the videos there, as ID.mp4"},
+    {OPTION_OVERWRITE, "overwrite", NULL, "--output may replace files"},
+    {OPTION_DRY_RUN, "dry-run", NULL, "check and price all; send nothing"},
+    {OPTION_KEY, "key", "NAME", "the batch's name (the file's); another one buys all anew"},
+    {OPTION_RECONNECT, "reconnect", "D", "while waiting, look for a lost daemon that long (60s)"},
     {0},
 };
 
@@ -113,6 +118,20 @@ static const char generate_more[] =
     "a\n"
     "video, an operation's name. A file that exists comes first, and ./NAME is always a file.";
 
+static const char batch_more[] =
+    "A line is an object of GENERATE's members, or a string: a prompt. Its image, last_frame, "
+    "video\n"
+    "and reference_images may name files, as those of 'veoctl generate'. Prints the number of "
+    "each\n"
+    "line, its job's id and state, and why or where; 'error' is the state of a line that was "
+    "refused,\n"
+    "which doesn't stop the others: then the exit status is 8, or 1 if a job failed.\n\n"
+    "Each line has a key, its own or one made of its content and the batch's name. So the same "
+    "command\n"
+    "can be given again: it goes on where it was interrupted, and buys nothing twice. Ctrl-C "
+    "leaves\n"
+    "the jobs running.";
+
 static const char wait_more[] =
     "ID may be the beginning of an id, or 'last': your newest job. A held or uncertain job ends "
     "the\n"
@@ -121,9 +140,8 @@ static const char wait_more[] =
 static const struct ctl_command commands[] = {
     {"generate", "[OPTION…] PROMPT…", "ask for a video; prints the job's id", generate_options,
      cmd_generate, generate_more},
-    {"batch", "FILE.jsonl|-", "ask for many: one JSON object or string a line", batch_options,
-     cmd_batch,
-     "All lines are checked before any is sent. Prints each line's number and its job's id."},
+    {"batch", "[OPTION…] FILE.jsonl|-", "ask for many: one JSON object or string a line",
+     batch_options, cmd_batch, batch_more},
     {"put", "FILE…", "keep files with the daemon; prints their blobs", NULL, cmd_put,
      "A blob (sha256-…) can be named wherever an image or a video can, here and in a batch."},
     {"status", "ID", "all that is known of a job", NULL, cmd_status, NULL},

@@ -27,7 +27,8 @@ struct ctl {
     const char *socket_path;
     const struct output *output;
     bool json;
-    int64_t timeout_ms; /* below 0: not given */
+    int64_t timeout_ms;   /* below 0: not given */
+    const char *farewell; /* said when a signal ends it; may be NULL */
     struct stream out;
     struct stream err;
 };
