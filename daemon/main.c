@@ -14,6 +14,7 @@
 #include "daemon/io/blob.h"
 #include "daemon/io/credential.h"
 #include "daemon/io/log.h"
+#include "daemon/io/token.h"
 #include "proto/limits.h"
 #include "proto/mem.h"
 #include "systemd/sd.h"
@@ -28,7 +29,8 @@ struct veod {
     uv_loop_t loop;
     struct config config;
     struct engine_config engine_config;
-    char *secrets[CONFIG_PROVIDERS_MAX];
+    char *secrets[CONFIG_PROVIDERS_MAX]; /* NULL: none is needed, or the token has it */
+    struct token *tokens[CONFIG_PROVIDERS_MAX];
     char *blob_directory;
     struct store *store;
     struct blobs *blobs;
@@ -114,16 +116,68 @@ static void read_arguments(int argc, char **argv, struct arguments *ret)
 
 /* ---- set-up ---- */
 
+static enum token_kind token_kind_of(const char *auth)
+{
+    static const char *const names[] = {[TOKEN_KEY] = "key",
+                                        [TOKEN_SERVICE_ACCOUNT] = "service-account",
+                                        [TOKEN_METADATA] = "metadata",
+                                        [TOKEN_COMMAND] = "command"};
+    for (int i = TOKEN_SERVICE_ACCOUNT; i <= TOKEN_COMMAND; i++)
+        if (strcmp(auth, names[i]) == 0)
+            return (enum token_kind)i;
+    return TOKEN_KEY;
+}
+
+static struct token_config token_config_of(const struct veod *veod, size_t index)
+{
+    const struct config_provider *provider = &veod->config.providers[index];
+    return (struct token_config){
+        .provider = provider->name,
+        .kind = token_kind_of(provider->auth),
+        .secret = veod->secrets[index],
+        .header = dialect_find(provider->dialect)->secret_name,
+        .command = provider->token_command,
+        .connect_ms = veod->config.connect_timeout,
+    };
+}
+
+static int load_secret(struct veod *veod, size_t index, struct error *error)
+{
+    const struct config_provider *from = &veod->config.providers[index];
+    enum token_kind kind = token_kind_of(from->auth);
+    if (kind == TOKEN_KEY)
+        veod->secrets[index] = credential_load(from->credential, from->credential_file, error);
+    else if (kind == TOKEN_SERVICE_ACCOUNT)
+        veod->secrets[index] =
+            credential_load_document(from->credential, from->credential_file, error);
+    if (!veod->secrets[index] && (kind == TOKEN_KEY || kind == TOKEN_SERVICE_ACCOUNT))
+        return -1;
+    const struct token_config token = token_config_of(veod, index);
+    return token_check(&token, error);
+}
+
 static int load_secrets(struct veod *veod, struct error *error)
 {
-    struct config *config = &veod->config;
-    for (size_t i = 0; i < config->provider_count; i++) {
+    for (size_t i = 0; i < veod->config.provider_count; i++) {
         struct error cause;
-        struct config_provider *provider = &config->providers[i];
-        veod->secrets[i] = credential_load(provider->credential, provider->credential_file, &cause);
-        if (!veod->secrets[i])
-            return error_set(error, ERROR_UNAVAILABLE, NULL, "[provider %s] %s", provider->name,
-                             cause.message);
+        if (load_secret(veod, i, &cause) < 0)
+            return error_set(error, ERROR_UNAVAILABLE, NULL, "[provider %s] %s",
+                             veod->config.providers[i].name, cause.message);
+    }
+    return 0;
+}
+
+/* The secrets are theirs from then on. */
+static int open_tokens(struct veod *veod, struct error *error)
+{
+    for (size_t i = 0; i < veod->config.provider_count; i++) {
+        const struct token_config config = token_config_of(veod, i);
+        veod->tokens[i] = token_new(&veod->loop, veod->http, &config, error);
+        if (!veod->tokens[i])
+            return -1;
+        veod->engine_config.providers[i].token = veod->tokens[i];
+        credential_free(veod->secrets[i]);
+        veod->secrets[i] = NULL;
     }
     return 0;
 }
@@ -147,7 +201,6 @@ static void fill_engine_config(struct veod *veod)
         mem_alloc(config->provider_count * sizeof(struct engine_provider));
     for (size_t i = 0; i < config->provider_count; i++) {
         const struct config_provider *from = &config->providers[i];
-        providers[i].secret = veod->secrets[i];
         providers[i].provider = (struct provider){
             .name = from->name,
             .dialect = dialect_find(from->dialect),
@@ -231,7 +284,9 @@ static int open_http(struct veod *veod, struct error *error)
         .ca_file = veod->config.ca_file,
         .user_agent = "veod/" VEOD_VERSION,
     };
-    return http_new(&veod->loop, &config, &veod->http, error);
+    if (http_new(&veod->loop, &config, &veod->http, error) < 0)
+        return -1;
+    return open_tokens(veod, error);
 }
 
 static size_t output_max(const struct config *config)
@@ -333,6 +388,8 @@ static void on_http_closed(void *arg)
 static void on_store_closed(void *arg)
 {
     struct veod *veod = arg;
+    for (size_t i = 0; i < veod->config.provider_count; i++)
+        token_close(veod->tokens[i]);
     http_close(veod->http, on_http_closed, veod);
 }
 

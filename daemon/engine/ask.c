@@ -10,6 +10,8 @@ struct asking {
     struct http_transfer transfer;
     char *operation;
     size_t provider; /* index */
+    bool waits_for_token;
+    unsigned token_generation;
     engine_asked_fn *done;
     void *arg;
 };
@@ -19,6 +21,10 @@ static bool prepare(struct http_transfer *transfer, struct http_request *request
     struct asking *asking = heap_entry(transfer, struct asking, transfer);
     const struct engine_provider *provider = &asking->engine->config.providers[asking->provider];
     struct wire_request wire;
+    asking->waits_for_token = token_value(provider->token) == NULL;
+    if (asking->waits_for_token)
+        return false;
+    asking->token_generation = token_generation(provider->token);
     wire_request_init(&wire);
     provider->provider.dialect->poll(&provider->provider, asking->operation, &wire);
     task_fill_request(asking->engine, provider, &wire, request);
@@ -51,6 +57,12 @@ static void on_done(struct http_transfer *transfer, const struct http_reply *rep
     struct asking *asking = heap_entry(transfer, struct asking, transfer);
     const struct provider *provider = &asking->engine->config.providers[asking->provider].provider;
     struct error error;
+    if (reply->end == HTTP_ANSWERED &&
+        token_judge(asking->engine->config.providers[asking->provider].token,
+                    asking->token_generation, reply->status)) {
+        http_start(asking->engine->http, transfer);
+        return;
+    }
     if (reply->end == HTTP_ANSWERED && reply->status == 404) {
         asking->provider++;
         if (seek(asking)) {
@@ -95,6 +107,24 @@ void engine_ask(struct engine *engine, const char *operation, engine_asked_fn *d
         return;
     }
     http_start(engine->http, &asking->transfer);
+}
+
+void ask_tokens_changed(struct engine *engine, const struct engine_provider *provider, bool given)
+{
+    for (struct asking *asking = engine->askings, *next; asking; asking = next) {
+        struct error error;
+        next = asking->next;
+        if (!asking->waits_for_token || &engine->config.providers[asking->provider] != provider)
+            continue;
+        asking->waits_for_token = false;
+        if (given) {
+            http_start(engine->http, &asking->transfer);
+            continue;
+        }
+        error_set(&error, ERROR_UNAVAILABLE, NULL, "provider %s waits for a token: %s",
+                  provider->provider.name, token_why(provider->token));
+        finish(asking, provider->provider.name, NULL, &error);
+    }
 }
 
 void ask_forget_all(struct engine *engine)

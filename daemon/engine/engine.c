@@ -57,6 +57,7 @@ struct engine *engine_new(uv_loop_t *loop, const struct engine_config *config, s
             http_names_private_host(config->providers[i].provider.base_url);
     engine_init_timer(engine);
     fetch_init(engine);
+    access_listen(engine);
     return engine;
 }
 

@@ -18,13 +18,15 @@
 #include "daemon/core/model.h"
 #include "daemon/io/http.h"
 #include "daemon/io/store.h"
+#include "daemon/io/token.h"
 #include "daemon/provider/provider.h"
 
 struct engine;
 
 struct engine_provider {
     struct provider provider;
-    const char *secret; /* borrowed */
+    struct token *token;   /* borrowed */
+    struct engine *engine; /* the engine's: who hears of its tokens */
 };
 
 /* Borrowed for the engine's life. */

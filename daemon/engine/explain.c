@@ -39,6 +39,10 @@ static void explain_queued(const struct engine *engine, const struct task *task,
         buf_addf(ret, " No configured provider takes the model %s.", task->job->request->model);
         return;
     }
+    const struct token *token = task->provider->token;
+    if (!token_is_there(token))
+        buf_addf(ret, " Provider %s waits for a token: %s.", task->provider->provider.name,
+                 token_why(token));
     int64_t shut = sched_shut_until(engine->sched, task->queue.lane);
     if (task->queue.not_before > now) {
         buf_add_text(ret, " It may be submitted in ");

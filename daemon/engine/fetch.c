@@ -133,6 +133,18 @@ static void rest(struct task *task, int64_t wait_ms)
     leave(task);
 }
 
+/* True if there is no token: then it is gone on with when there is one. */
+static bool has_to_wait(struct task *task)
+{
+    if (access_given(task)) {
+        task->token_generation = token_generation(task->provider->token);
+        return false;
+    }
+    task->busy = false;
+    rest(task, KEPT_MS);
+    return true;
+}
+
 static bool is_too_late(const struct task *task)
 {
     return task->job->noticed_at && engine_wall_ms() - task->job->noticed_at > KEPT_MS;
@@ -168,6 +180,8 @@ static bool prepare_ask(struct http_transfer *transfer, struct http_request *req
     struct task *task = heap_entry(transfer, struct task, transfer);
     const struct provider *provider = &task->provider->provider;
     struct wire_request wire;
+    if (has_to_wait(task))
+        return false;
     wire_request_init(&wire);
     provider->dialect->file(provider, task->job->uris[task->fetch->index], &wire);
     task_fill_request(task->engine, task->provider, &wire, request);
@@ -182,6 +196,10 @@ static void on_asked(struct http_transfer *transfer, const struct http_reply *re
     if (reply->end != HTTP_ANSWERED) {
         task_set_trouble(task, "asking for the file's state: %s", reply->reason);
         try_later(task);
+        return;
+    }
+    if (access_refused(task, reply)) {
+        ask(task);
         return;
     }
     switch (task->provider->provider.dialect->filed(&wire)) {
@@ -346,11 +364,13 @@ static bool prepare_load(struct http_transfer *transfer, struct http_request *re
     const struct engine *engine = task->engine;
     const struct engine_provider *provider = task->provider;
     bool ours = is_ours(&provider->provider, task->fetch->url);
+    if (ours && has_to_wait(task))
+        return false;
     *request = (struct http_request){
         .method = HTTP_GET,
         .url = mem_strdup(task->fetch->url),
-        .secret_name = ours ? provider->provider.dialect->secret_name : NULL,
-        .secret_value = ours ? provider->secret : NULL,
+        .secret_name = ours ? token_header(provider->token) : NULL,
+        .secret_value = ours ? token_value(provider->token) : NULL,
         .header = ours ? provider->provider.dialect->header : NULL,
         .range_from = sink_bytes(task->fetch->sink),
         .allow_private = ours || engine->provider_private[engine_provider_index(engine, provider)],
@@ -510,6 +530,8 @@ static void on_loaded(struct http_transfer *transfer, const struct http_reply *r
     } else if (reply->status == 200 || reply->status == 206) {
         fetch->step = FETCH_FINISH;
         sink_finish(fetch->sink, fetch->expected);
+    } else if (is_ours(&task->provider->provider, fetch->url) && access_refused(task, reply)) {
+        load(task);
     } else if (reply->location) {
         redirected(task, reply);
     } else {

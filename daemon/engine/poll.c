@@ -8,6 +8,8 @@
 
 #define URGENT_MS (24 * 60 * 60 * 1000LL)
 
+#define FOR_LONG_MS (24 * 60 * 60 * 1000LL) /* until it is woken, or its deadline */
+
 static int64_t elapsed_ms(const struct task *task)
 {
     int64_t elapsed = engine_wall_ms() - task->job->running_at;
@@ -44,11 +46,14 @@ static bool prepare(struct http_transfer *transfer, struct http_request *request
 {
     struct task *task = heap_entry(transfer, struct task, transfer);
     struct wire_request wire;
-    if (task->engine->stopping) {
+    if (task->engine->stopping || !access_given(task)) {
         task->busy = false;
+        if (task->waits_for_token)
+            poll_arm(task, FOR_LONG_MS);
         return false;
     }
     wire_request_init(&wire);
+    task->token_generation = token_generation(task->provider->token);
     task->provider->provider.dialect->poll(&task->provider->provider, task->job->operation, &wire);
     task_fill_request(task->engine, task->provider, &wire, request);
     request->total_ms = 0; /* the video may be inside; without progress it ends by stall_ms */
@@ -196,6 +201,11 @@ static void on_done(struct http_transfer *transfer, const struct http_reply *rep
         failed(task, -1);
         return;
     }
+    if (access_refused(task, reply)) {
+        poll_drop(task);
+        poll_start(task);
+        return;
+    }
     struct wire_reply wire = task_wire_reply(reply);
     wire.operation = task->job->operation;
     if (task->inbox && !inbox_is_empty(task->inbox)) {
@@ -223,6 +233,10 @@ void poll_start(struct task *task)
         task_set_trouble(task, "its provider \"%s\" is no longer configured", task->job->provider);
         if (task->job->state == JOB_RUNNING)
             poll_arm(task, 0); /* the deadline still counts */
+        return;
+    }
+    if (!access_given(task)) {
+        poll_arm(task, FOR_LONG_MS);
         return;
     }
     task->busy = true;

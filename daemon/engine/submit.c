@@ -14,6 +14,7 @@ void submit_schedule(struct engine *engine)
 {
     int64_t now = engine_steady_ms();
     struct sched_entry *entry;
+    access_look(engine);
     while (!engine->stopping && !engine->store_failing &&
            engine->submitting < engine->config.submit_at_once &&
            (entry = sched_pick(engine->sched, now))) {
@@ -53,8 +54,8 @@ void task_fill_request(const struct engine *engine, const struct engine_provider
 {
     *request = (struct http_request){
         .method = wire->post ? HTTP_POST : HTTP_GET,
-        .secret_name = provider->provider.dialect->secret_name,
-        .secret_value = provider->secret,
+        .secret_name = token_header(provider->token),
+        .secret_value = token_value(provider->token),
         .header = provider->provider.dialect->header,
         .allow_private = true, /* the address is the operator's own choice */
         .connect_ms = engine->config.connect_ms,
@@ -83,20 +84,40 @@ struct wire_reply task_wire_reply(const struct http_reply *reply)
     };
 }
 
-static void put_back(struct task *task)
+/* Nothing was sent, or nothing that counts. */
+static void put_back(struct task *task, const char *code, const char *why)
 {
     struct job_event event = {
         .type = JOB_REFUSED,
-        .error = {.code = "stopping", .message = "veod stopped before it was sent"},
+        .error = {.code = (char *)(uintptr_t)code, .message = (char *)(uintptr_t)why},
     };
     task_event(task, &event, false, NULL, NULL);
+}
+
+static void put_back_stopping(struct task *task)
+{
+    put_back(task, "stopping", "veod stopped before it was sent");
+}
+
+static void put_back_waiting(struct task *task)
+{
+    char *why = mem_format("waits for a token: %s", token_why(task->provider->token));
+    put_back(task, "no-token", why);
+    free(why);
 }
 
 static bool prepare(struct http_transfer *transfer, struct http_request *request)
 {
     struct task *task = heap_entry(transfer, struct task, transfer);
     struct wire_request wire;
+    if (!access_given(task)) { /* it was there when the job was picked */
+        task->waits_for_token = false;
+        task->busy = false;
+        put_back_waiting(task);
+        return false;
+    }
     wire_request_init(&wire);
+    task->token_generation = token_generation(task->provider->token);
     task->provider->provider.dialect->submit(&task->provider->provider, task->job->request, &wire);
     task_fill_request(task->engine, task->provider, &wire, request);
     request->only_once = true;
@@ -230,6 +251,16 @@ static void unanswered(struct task *task, const struct http_reply *reply)
     free(message);
 }
 
+static void read_answer(struct task *task, const struct http_reply *reply)
+{
+    struct wire_reply wire = task_wire_reply(reply);
+    struct outcome outcome;
+    outcome_init(&outcome);
+    task->provider->provider.dialect->submitted(&task->provider->provider, &wire, &outcome);
+    judge(task, &outcome);
+    outcome_free(&outcome);
+}
+
 static void on_done(struct http_transfer *transfer, const struct http_reply *reply)
 {
     struct task *task = heap_entry(transfer, struct task, transfer);
@@ -246,12 +277,10 @@ static void on_done(struct http_transfer *transfer, const struct http_reply *rep
         engine_maybe_stopped(engine);
         return;
     }
-    struct wire_reply wire = task_wire_reply(reply);
-    struct outcome outcome;
-    outcome_init(&outcome);
-    task->provider->provider.dialect->submitted(&task->provider->provider, &wire, &outcome);
-    judge(task, &outcome);
-    outcome_free(&outcome);
+    if (access_refused(task, reply))
+        put_back(task, "unauthenticated", "the provider refused the token; it is renewed");
+    else
+        read_answer(task, reply);
     /* An answer to what was cancelled changes nothing more, but makes room. */
     submit_schedule(engine);
     engine_maybe_stopped(engine);
@@ -274,7 +303,7 @@ void submit_start(struct task *task)
     if (task->busy)
         return;
     if (task->engine->stopping || !task->provider) {
-        put_back(task);
+        put_back_stopping(task);
         return;
     }
     (void)fault_point("engine.submit");
@@ -294,7 +323,7 @@ void submit_take_back(struct task *task)
         return;
     http_cancel(task->engine->http, &task->transfer);
     task->busy = false;
-    put_back(task);
+    put_back_stopping(task);
 }
 
 /* ---- telling the provider to stop: by the way, for a job that has ended for us ---- */
@@ -307,6 +336,8 @@ struct telling {
     char *operation;
     char job[JOB_ID_SIZE];
     int tries;
+    bool waits_for_token;
+    unsigned token_generation;
 };
 
 static void free_telling(struct telling *telling)
@@ -319,6 +350,10 @@ static bool tell_prepare(struct http_transfer *transfer, struct http_request *re
 {
     struct telling *telling = heap_entry(transfer, struct telling, transfer);
     struct wire_request wire;
+    telling->waits_for_token = token_value(telling->provider->token) == NULL;
+    if (telling->waits_for_token)
+        return false;
+    telling->token_generation = token_generation(telling->provider->token);
     wire_request_init(&wire);
     telling->provider->provider.dialect->cancel(&telling->provider->provider, telling->operation,
                                                 &wire);
@@ -329,7 +364,8 @@ static bool tell_prepare(struct http_transfer *transfer, struct http_request *re
 static void tell_done(struct http_transfer *transfer, const struct http_reply *reply)
 {
     struct telling *telling = heap_entry(transfer, struct telling, transfer);
-    bool told = reply->end == HTTP_ANSWERED && reply->status < 500 && reply->status != 429;
+    bool told = reply->end == HTTP_ANSWERED && reply->status < 500 && reply->status != 429 &&
+                !token_judge(telling->provider->token, telling->token_generation, reply->status);
     if (!told && ++telling->tries < TELL_TRIES) {
         http_start(telling->engine->http, transfer);
         return;
@@ -362,6 +398,17 @@ void submit_tell_cancel(struct engine *engine, const struct job *job)
         .done = tell_done,
     };
     http_start(engine->http, &telling->transfer);
+}
+
+void submit_tokens_changed(struct engine *engine, const struct engine_provider *provider,
+                           bool given)
+{
+    for (struct telling *telling = engine->tellings; telling; telling = telling->next) {
+        if (!given || !telling->waits_for_token || telling->provider != provider)
+            continue;
+        telling->waits_for_token = false;
+        http_start(engine->http, &telling->transfer);
+    }
 }
 
 void submit_forget_tellings(struct engine *engine)

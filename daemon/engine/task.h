@@ -46,6 +46,8 @@ struct task {
     struct http_transfer transfer;
     bool busy;               /* the transfer is under way */
     bool sent;               /* it is a submission, and may have left */
+    bool waits_for_token;
+    unsigned token_generation; /* of the request under way */
     int failures;            /* of polls or downloads in a row */
     int strikes;             /* answers in a row that say there is no video to be had */
     int64_t last_running_ms; /* the last poll that said "not yet", since running_at */
@@ -150,16 +152,28 @@ void money_hold(struct task *task);
 /* describe.c: what an event changed, as a JSON object in fresh memory. */
 char *task_describe(const struct job *job);
 
+/* access.c */
+void access_listen(struct engine *engine);
+/* Tells the scheduler which providers have a token; has them fetched. Before jobs are picked. */
+void access_look(struct engine *engine);
+/* True if the task's provider has a token. If not, the task says so, and is woken when there is
+ * one. */
+bool access_given(struct task *task);
+/* True if the answer says that the token was no good and that there will be another: so again. */
+bool access_refused(struct task *task, const struct http_reply *reply);
+
 /* explain.c: what the last failing poll or download said; a NULL format: nothing. */
 void task_set_trouble(struct task *task, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* ask.c */
+void ask_tokens_changed(struct engine *engine, const struct engine_provider *provider, bool given);
 void ask_forget_all(struct engine *engine); /* after http is closed */
 
 /* submit.c */
 
-/* Fills what every request has in common. Takes the wire request's memory. */
+/* Fills what every request has in common. Takes the wire request's memory. The provider has a
+ * token. */
 void task_fill_request(const struct engine *engine, const struct engine_provider *provider,
                        struct wire_request *wire, struct http_request *request);
 /* Borrows the reply's body. */
@@ -168,6 +182,9 @@ struct wire_reply task_wire_reply(const struct http_reply *reply);
 void submit_schedule(struct engine *engine); /* picks as many as may start */
 void submit_start(struct task *task);        /* the job is durably `submitting` */
 void submit_take_back(struct task *task);    /* if it waits to be sent: back to the queue */
+/* A provider's token has arrived, or could not be had. */
+void submit_tokens_changed(struct engine *engine, const struct engine_provider *provider,
+                           bool given);
 void submit_tell_cancel(struct engine *engine, const struct job *job);
 void submit_forget_tellings(struct engine *engine); /* after http is closed */
 

@@ -217,12 +217,15 @@ static void on_again(uv_timer_t *timer)
     fetch(timer->data);
 }
 
+bool token_is_there(const struct token *token)
+{
+    return token->kind == TOKEN_KEY || token_life_usable(&token->life, now_ms(token));
+}
+
 const char *token_value(struct token *token)
 {
     fetch(token);
-    if (token->kind == TOKEN_KEY || token_life_usable(&token->life, now_ms(token)))
-        return token->value;
-    return NULL;
+    return token_is_there(token) ? token->value : NULL;
 }
 
 const char *token_header(const struct token *token)

@@ -35,6 +35,9 @@ struct token *token_new(uv_loop_t *loop, struct http *http, const struct token_c
 /* `changed` is called from the loop whenever a token has arrived, or one could not be had. */
 void token_listen(struct token *token, void (*changed)(void *arg), void *arg);
 
+/* True if there is one; asks nobody. */
+bool token_is_there(const struct token *token);
+
 /* The header's value; valid until the loop turns. NULL: there is none now; one is on its way, or
  * is tried for until there is one, and then `changed` is called. */
 const char *token_value(struct token *token);
