@@ -201,6 +201,7 @@ static void fill_engine_config(struct veod *veod)
         mem_alloc(config->provider_count * sizeof(struct engine_provider));
     for (size_t i = 0; i < config->provider_count; i++) {
         const struct config_provider *from = &config->providers[i];
+        providers[i].daily_budget = from->daily_budget;
         providers[i].provider = (struct provider){
             .name = from->name,
             .dialect = dialect_find(from->dialect),
@@ -234,6 +235,8 @@ static void fill_engine_config(struct veod *veod)
         .output_directory = config->output_directory,
         .blob_directory = veod->blob_directory,
         .models = config->models,
+        .daily_budget = config->daily_budget,
+        .owner_daily_budget = config->owner_daily_budget,
         .output_bytes = (uint64_t)config->output_bytes,
         .output_age_ms = config->output_age,
     };

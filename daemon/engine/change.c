@@ -132,6 +132,7 @@ static void on_commit_failed(struct task *task, int status)
     task->next = NULL;
     free(task->detail);
     task->detail = NULL;
+    money_note(task, task->job);
     finish_change(task, &error);
     task_count(task);
     if (task_apply_changes(task))
@@ -189,6 +190,8 @@ static void on_committed(struct task *task)
     task->job = task->next;
     task->next = NULL;
     task->queue.id = task->job->id;
+    bool asks_more = money_asks_more(before, task->job);
+    money_note(task, task->job);
     engine->stats.states[before->state]--;
     engine->stats.states[task->job->state]++;
     task->unwatched =
@@ -202,6 +205,8 @@ static void on_committed(struct task *task)
     free(task->detail);
     task->detail = NULL;
     finish_change(task, NULL);
+    if (asks_more)
+        money_hold_if_over(task);
     task_go_on(task);
 }
 
@@ -213,6 +218,7 @@ static void on_updated(struct store_write *write)
         on_commit_failed(task, write->status);
     else
         on_committed(task);
+    money_review(engine);
     submit_schedule(engine);
     engine_maybe_stopped(engine);
 }
@@ -236,8 +242,11 @@ bool task_apply_changes(struct task *task)
     while (task->changes && !task->next) {
         struct change *change = task->changes;
         struct error error;
+        if (change->event.type == JOB_CANCEL)
+            change->event.counts = task->sent;
         task->next = job_copy(task->job);
         if (job_step(task->next, &change->event, &task->engine->config.policy, &error) == 0) {
+            money_note(task, task->next);
             write_update(task);
             return true;
         }

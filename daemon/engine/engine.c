@@ -56,6 +56,7 @@ struct engine *engine_new(uv_loop_t *loop, const struct engine_config *config, s
         engine->provider_private[i] =
             http_names_private_host(config->providers[i].provider.base_url);
     engine_init_timer(engine);
+    money_init(engine);
     fetch_init(engine);
     access_listen(engine);
     return engine;
@@ -94,6 +95,7 @@ int engine_recover(struct engine *engine, struct error *error)
 {
     if (store_each_duration(engine->store, LEARN_SAMPLES, on_duration, engine, error) < 0 ||
         store_count_states(engine->store, engine->stats.states, error) < 0 ||
+        money_recover(engine, error) < 0 ||
         store_each_live(engine->store, on_loaded, engine, error) < 0)
         return -1;
     size_t count = engine->task_count;
@@ -142,6 +144,7 @@ void engine_abandon(struct engine *engine)
         task_stop_work(tasks[i], false);
     free(tasks);
     uv_close((uv_handle_t *)&engine->timer, NULL);
+    uv_close((uv_handle_t *)&engine->money_timer, NULL);
     if (engine->retain)
         retain_stop(engine);
 }
@@ -162,6 +165,7 @@ void engine_free(struct engine *engine)
     heap_free(&engine->timers);
     heap_free(&engine->fetch_queue);
     sched_free(engine->sched);
+    budget_free(engine->budget);
     learn_free(engine->learn);
     free(engine->provider_private);
     free(engine);
@@ -198,6 +202,8 @@ struct making {
     struct store_write write;
     struct engine_new_job *made;
     bool *taken;
+    struct budget_entry *money; /* for each job, until it is a task */
+    char **details;
     char (*existing)[JOB_ID_SIZE];
     engine_made_fn *done;
     void *arg;
@@ -205,8 +211,12 @@ struct making {
 
 static void free_making(struct making *making)
 {
-    for (size_t i = 0; i < making->write.count; i++)
+    for (size_t i = 0; i < making->write.count; i++) {
         job_free(making->write.jobs[i]);
+        free(making->details[i]);
+    }
+    free(making->details);
+    free(making->money);
     free(making->write.jobs);
     free(making->made);
     free(making->taken);
@@ -214,10 +224,10 @@ static void free_making(struct making *making)
     free(making);
 }
 
-static void begin_life(struct engine *engine, struct job *job, int64_t event)
+static void begin_life(struct engine *engine, struct job *job, int64_t event, const char *detail)
 {
     engine->stats.states[job->state]++;
-    task_tell(task_add(engine, job), event, "{}");
+    task_tell(task_add(engine, job), event, detail ? detail : "{}");
 }
 
 static void refuse_making(struct making *making)
@@ -226,7 +236,11 @@ static void refuse_making(struct making *making)
     struct error error;
     const struct request *request =
         write->jobs[write->at_fault < write->count ? write->at_fault : 0]->request;
-    if (write->status != -EEXIST) {
+    if (write->status == -ENOENT) {
+        error_set(&error, ERROR_NOT_FOUND, NULL,
+                  "what job %zu needs was removed while it was being made; send it again",
+                  write->at_fault);
+    } else if (write->status != -EEXIST) {
         engine_store_failed(making->engine, write->status);
         error = engine_store_error(write->status);
     } else if (write->key_at_fault) {
@@ -245,6 +259,8 @@ static void on_made(struct store_write *write)
 {
     struct making *making = write->context;
     struct engine *engine = making->engine;
+    for (size_t i = 0; i < write->count; i++)
+        money_accepted(engine, &making->money[i]);
     if (write->status < 0) {
         refuse_making(making);
         free_making(making);
@@ -258,7 +274,8 @@ static void on_made(struct store_write *write)
         memcpy(made->id, made->existing ? making->existing[i] : write->jobs[i]->id, JOB_ID_SIZE);
         if (made->existing)
             continue;
-        begin_life(engine, write->jobs[i], event++);
+        made->held = write->jobs[i]->state == JOB_HELD;
+        begin_life(engine, write->jobs[i], event++, making->details[i]);
         write->jobs[i] = NULL;
     }
     making->done(making->arg, NULL, making->made, write->count);
@@ -292,6 +309,8 @@ void engine_make(struct engine *engine, uid_t owner, struct request *const *requ
     making->taken = mem_alloc(count * sizeof(*making->taken));
     memcpy(making->taken, taken, count * sizeof(*taken));
     making->existing = mem_alloc(count * sizeof(*making->existing));
+    making->money = mem_alloc(count * sizeof(*making->money));
+    making->details = mem_alloc(count * sizeof(*making->details));
     making->write = (struct store_write){
         .kind = STORE_INSERT,
         .jobs = mem_alloc(count * sizeof(struct job *)),
@@ -300,6 +319,7 @@ void engine_make(struct engine *engine, uid_t owner, struct request *const *requ
         .context = making,
         .taken = making->taken,
         .existing = making->existing,
+        .details = making->details,
     };
     int64_t now = engine_wall_ms();
     for (size_t i = 0; i < count; i++) {
@@ -307,7 +327,10 @@ void engine_make(struct engine *engine, uid_t owner, struct request *const *requ
         char id[ULID_SIZE];
         (void)!getrandom(random, sizeof(random), 0);
         ulid_next(&engine->ids, now, random, id);
-        making->write.jobs[i] = job_new(id, owner, requests[i], &engine->config.policy, now);
+        struct job *job = job_new(id, owner, requests[i], &engine->config.policy, now);
+        making->write.jobs[i] = job;
+        money_accept(engine, job, &making->money[i]);
+        making->details[i] = job->state == JOB_HELD ? task_describe(job) : NULL;
     }
     store_write(engine->store, &making->write);
 }
@@ -334,6 +357,8 @@ static int may_change(const struct engine *engine, const struct task *task, cons
     if (!task && (job_state_flags(job->state) & JOB_LIVE))
         return error_set(error, ERROR_CONFLICT, NULL,
                          "job %s has just changed; look again at its state", job->id);
+    if (task && type == JOB_RELEASE && money_check_release(task, error) < 0)
+        return -1;
     if (task && type == JOB_RETRY && is_unsettled(task))
         return error_set(error, ERROR_CONFLICT, NULL,
                          "the answer to its cancelled submission is still awaited; try again");

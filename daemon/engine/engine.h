@@ -13,6 +13,7 @@
 #include <uv.h>
 
 #include "daemon/core/backoff.h"
+#include "daemon/core/budget.h"
 #include "daemon/core/job.h"
 #include "daemon/core/learn.h"
 #include "daemon/core/model.h"
@@ -27,6 +28,7 @@ struct engine_provider {
     struct provider provider;
     struct token *token;   /* borrowed */
     struct engine *engine; /* the engine's: who hears of its tokens */
+    int64_t daily_budget; /* micro-dollars; -1: none */
 };
 
 /* Borrowed for the engine's life. */
@@ -48,6 +50,8 @@ struct engine_config {
     const char *output_directory;
     const char *blob_directory;
     const struct model_table *models;
+    int64_t daily_budget;       /* micro-dollars; -1: none */
+    int64_t owner_daily_budget; /* of each; -1: none */
     uint64_t output_bytes; /* the results' together; 0: no bound */
     int64_t output_age_ms; /* of a result; 0: no bound */
 };
@@ -75,12 +79,16 @@ const struct provider *engine_choose(const struct engine *engine, const struct r
 /* Refuses what the model is known to refuse, or to ignore and bill. 0 or -1 with `error`. */
 int engine_check_model(const struct engine *engine, const struct request *request,
                        struct error *error);
+/* Refuses what costs more than a whole day's budget. 0 or -1. */
+int engine_check_budget(const struct engine *engine, const struct request *request,
+                        struct error *error);
 /* What is known of its model; NULL: nothing. */
 const struct model *engine_model(const struct engine *engine, const char *name);
 
 struct engine_new_job {
     char id[JOB_ID_SIZE];
     bool existing; /* its key names a job that was already there */
+    bool held;     /* by a budget */
 };
 
 /* Makes new jobs, all or none; borrows the requests. Those `taken`, whose output's name a file has
@@ -132,6 +140,9 @@ int64_t engine_wall_ms(void);
 /* How long a running job has run and how long such jobs take (ms); false if that isn't known. */
 bool engine_progress(const struct engine *engine, const struct job *job, int64_t *ret_elapsed_ms,
                      int64_t *ret_expected_ms);
+
+/* As of now; providers by their place in the configuration. */
+struct budget *engine_budget(const struct engine *engine);
 
 const struct engine_config *engine_config(const struct engine *engine);
 const struct learn *engine_learn(const struct engine *engine);

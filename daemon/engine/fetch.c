@@ -111,10 +111,17 @@ static void close_sink(struct fetch *fetch, bool remove)
     fetch->sink = NULL;
 }
 
+static bool was_never_made(const struct task *task, const char *code)
+{
+    return task->provider && task->provider->provider.dialect->may_boast &&
+           (strcmp(code, "not-a-video") == 0 || strcmp(code, "result-failed") == 0);
+}
+
 static void fail_for_good(struct task *task, const char *code)
 {
     struct job_event event = {
         .type = JOB_FETCH_FAILED,
+        .unmade = was_never_made(task, code),
         .error = {.code = (char *)(uintptr_t)code, .message = task->trouble, .retryable = true},
     };
     if (task->fetch) {

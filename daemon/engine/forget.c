@@ -67,6 +67,8 @@ static void on_forgotten(struct store_write *write)
         return;
     }
     struct task *task = engine_task(engine, forgetting->job->id);
+    if (task)
+        money_note(task, forgetting->job);
     if (task && !task->changes)
         task_drop(task);
     engine->stats.states[forgetting->job->state]--;
@@ -97,6 +99,7 @@ void engine_forget(struct engine *engine, struct job *job, bool files, engine_do
     struct forgetting *forgetting = mem_alloc(sizeof(*forgetting));
     *forgetting =
         (struct forgetting){.engine = engine, .job = job, .files = files, .done = done, .arg = arg};
+    job_give_up(job, engine_wall_ms());
     forgetting->write = (struct store_write){
         .kind = STORE_FORGET,
         .jobs = &forgetting->job,

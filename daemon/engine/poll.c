@@ -109,7 +109,9 @@ static void got_inline(struct task *task, const struct outcome *outcome)
         if (task->job->state == JOB_FETCHING) {
             fetch_start(task);
         } else {
-            struct job_event event = {.type = JOB_RESULT, .inline_result = true};
+            struct job_event event = {.type = JOB_RESULT,
+                                      .inline_result = true,
+                                      .charge = money_charge(task, outcome)};
             task_event(task, &event, false, NULL, NULL);
         }
     }
@@ -119,7 +121,8 @@ static void got_inline(struct task *task, const struct outcome *outcome)
 static void got_uris(struct task *task, const struct outcome *outcome)
 {
     char **uris = mem_alloc((outcome->result_count + 1) * sizeof(*uris));
-    struct job_event event = {.type = JOB_RESULT, .uris = uris};
+    struct job_event event = {
+        .type = JOB_RESULT, .uris = uris, .charge = money_charge(task, outcome)};
     for (size_t i = 0; i < outcome->result_count; i++)
         if (outcome->results[i].uri)
             uris[event.uri_count++] = outcome->results[i].uri;

@@ -184,6 +184,7 @@ static void judge(struct task *task, const struct outcome *outcome)
     switch (outcome->kind) {
     case OUTCOME_RESULT:
         collect_uris(outcome, &event, uris);
+        event.charge = money_charge(task, outcome);
         event.type = event.inline_result ? JOB_ACCEPTED : JOB_RESULT;
         break;
     case OUTCOME_ACCEPTED:

@@ -2,6 +2,7 @@
 #ifndef VEO_TASK_H
 #define VEO_TASK_H
 
+#include "daemon/core/budget.h"
 #include "daemon/core/heap.h"
 #include "daemon/core/sched.h"
 #include "daemon/core/ulid.h"
@@ -22,6 +23,14 @@ struct change {
     bool undo; /* if it can't be made durable it didn't happen (else it is tried again) */
     engine_done_fn *done;
     void *arg;
+};
+
+/* A task's part in the ledger. */
+struct task_money {
+    struct budget_entry entry;
+    int attempt; /* the last one that was noted, and its charge */
+    int64_t charge;
+    size_t promised; /* the provider that had room when it was released; BUDGET_NOWHERE: none */
 };
 
 struct task {
@@ -58,6 +67,8 @@ struct task {
     bool may_fetch; /* counts in engine->fetching */
 
     struct engine_observer *observers;
+
+    struct task_money money;
 };
 
 struct engine {
@@ -86,6 +97,9 @@ struct engine {
     bool store_failing;
     bool store_failed; /* and the log says so; until a commit succeeds */
     int64_t store_again_at;
+
+    struct budget *budget;
+    uv_timer_t money_timer; /* when the day turns */
 
     bool stopping;
     bool over; /* nothing may be started any more */
@@ -144,10 +158,35 @@ void task_count(struct task *task); /* in flight, and between pick and answer */
 
 /* money.c */
 
+void money_init(struct engine *engine);
+int money_recover(struct engine *engine, struct error *error); /* what was charged today */
+void money_set_limits(struct engine *engine);                  /* those of the configuration */
+
+/* A task begins, its job will be this (or has become so), it goes. */
+void money_open(struct task *task);
+void money_note(struct task *task, const struct job *job);
+void money_close(struct task *task);
+
+/* A new job: gives it its estimate, and holds it if there is no room for it. Its money is reserved
+ * by `ret` until money_accepted. */
+void money_accept(struct engine *engine, struct job *job, struct budget_entry *ret);
+void money_accepted(struct engine *engine, struct budget_entry *entry);
+
 /* False: the provider's budget has no room for the job today. */
 bool money_admits(const struct task *task, size_t provider);
 /* Holds a queued job that no provider's budget has room for. */
 void money_hold(struct task *task);
+
+/* May a person release it now? 0 or -1. */
+int money_check_release(const struct task *task, struct error *error);
+/* A change takes more money than was set apart for the job. */
+bool money_asks_more(const struct job *before, const struct job *after);
+void money_hold_if_over(struct task *task);
+/* Releases what there is room for. */
+void money_review(struct engine *engine);
+
+/* What the provider charges for this result, in micro-dollars. */
+int64_t money_charge(const struct task *task, const struct outcome *outcome);
 
 /* describe.c: what an event changed, as a JSON object in fresh memory. */
 char *task_describe(const struct job *job);

@@ -54,6 +54,7 @@ struct task *task_add(struct engine *engine, struct job *job)
     task->queue.id = job->id;
     tsearch(task, &engine->tasks, compare_ids);
     engine->task_count++;
+    money_open(task);
     return task;
 }
 
@@ -66,6 +67,7 @@ static void detach_observers(struct task *task)
 void task_drop(struct task *task)
 {
     struct engine *engine = task->engine;
+    money_close(task);
     detach_observers(task); /* they are found by way of the table */
     tdelete(task, &engine->tasks, compare_ids);
     engine->task_count--;
