@@ -388,6 +388,8 @@ static enum job_state on_fetch_failed(struct job *job, const struct job_event *e
 {
     (void)policy;
     job_set_error(job, &event->error);
+    if (event->unmade)
+        book(job, 0, false, event->now);
     return JOB_FAILED;
 }
 

@@ -151,6 +151,7 @@ struct job_event {
     int64_t delay_ms;       /* how long the provider, or the back-off, wants us to wait */
     bool counts;            /* the attempt counts against max_attempts; JOB_CANCEL: its request may
                                have left */
+    bool unmade;            /* JOB_FETCH_FAILED: there never was a video, whatever was said */
     int64_t charge; /* JOB_RESULT: what the provider charges, in micro-dollars; -1: not known */
 };
 

@@ -109,6 +109,8 @@ struct dialect {
     const char *name;        /* as in the configuration */
     const char *secret_name; /* the header for a key; NULL: Authorization, behind "Bearer " */
     const char *header;      /* goes with every request, "Name: value"; NULL: none */
+    bool may_boast; /* says of failures, too, that they have a result: what then proves to be no
+                       video was never made, and isn't charged */
 
     /* Refuses, with `field`, what the wire format has no room for. Checks no value that the
      * provider judges better itself. The request's inputs are resolved. 0 or -1. */

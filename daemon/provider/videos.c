@@ -349,6 +349,7 @@ static enum file_state videos_filed(const struct wire_reply *reply)
 const struct dialect dialect_videos = {
     .name = "videos",
     .header = "x-litellm-num-retries: 0",
+    .may_boast = true,
     .check = videos_check,
     .submit = videos_submit,
     .submitted = videos_submitted,
