@@ -208,12 +208,51 @@ static int check_base_url(struct config_provider *provider, struct error *error)
     return 0;
 }
 
+static bool is_auth(const struct config_provider *provider, const char *name)
+{
+    return strcmp(provider->auth, name) == 0;
+}
+
+/* A key of AI Studio is no token, and its file is no service account's: where nothing was named,
+ * another name is looked for. */
+static int check_credential(struct config_provider *provider, struct error *error)
+{
+    bool is_named = strcmp(provider->credential, "gemini-api-key") != 0;
+    bool wants_token = is_auth(provider, "key") && is_dialect(provider, "vertex");
+    if (wants_token && !is_named && !provider->credential_file)
+        return refuse_provider(provider, "auth",
+                               "service-account, metadata or command (or key with a credential "
+                               "that is an access token)",
+                               provider->auth, error);
+    if (!is_named && (wants_token || is_auth(provider, "service-account"))) {
+        free(provider->credential);
+        provider->credential = mem_strdup(wants_token ? "access-token" : "service-account-key");
+    }
+    return 0;
+}
+
+static int check_auth(struct config_provider *provider, struct error *error)
+{
+    bool by_command = is_auth(provider, "command");
+    if (by_command && (!provider->token_command || !*provider->token_command))
+        return refuse_provider(provider, "token_command", "a program that prints an access token",
+                               provider->token_command, error);
+    if (!by_command && provider->token_command)
+        return refuse_provider(provider, "auth", "command where there is a token_command",
+                               provider->auth, error);
+    if (!is_http(provider->storage_url))
+        return refuse_provider(provider, "storage_url", "an address of http:// or https://",
+                               provider->storage_url, error);
+    return check_credential(provider, error);
+}
+
 static int check_provider(struct config_provider *provider, struct error *error)
 {
     if (!provider->dialect || !dialect_find(provider->dialect))
         return refuse_provider(provider, "dialect", "interactions, predict, vertex or videos",
                                provider->dialect, error);
-    if (check_cloud(provider, error) < 0 || check_base_url(provider, error) < 0)
+    if (check_cloud(provider, error) < 0 || check_base_url(provider, error) < 0 ||
+        check_auth(provider, error) < 0)
         return -1;
     set_fallback(&provider->api_version, default_version(provider));
     set_fallback(&provider->models,

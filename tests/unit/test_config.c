@@ -376,10 +376,10 @@ static void test_defaults_of_the_dialects(void **state)
          "gemini-omni-*", NULL},
         {"dialect = interactions\nproject = p\n", "https://aiplatform.googleapis.com", "v1beta1",
          "gemini-omni-*", "global"},
-        {"dialect = vertex\nproject = p\nlocation = us-central1\n",
+        {"dialect = vertex\nauth = metadata\nproject = p\nlocation = us-central1\n",
          "https://us-central1-aiplatform.googleapis.com", "v1", "veo-*", "us-central1"},
-        {"dialect = vertex\nproject = p\nlocation = global\n", "https://aiplatform.googleapis.com",
-         "v1", "veo-*", "global"},
+        {"dialect = vertex\nauth = metadata\nproject = p\nlocation = global\n",
+         "https://aiplatform.googleapis.com", "v1", "veo-*", "global"},
         {"dialect = videos\nbase_url = http://h:4000/\n", "http://h:4000", "v1beta", "veo-*", NULL},
     };
     const struct files *f = *state;
@@ -410,6 +410,43 @@ static void test_defaults_of_the_dialects(void **state)
                         "[provider a]\ndialect = vertex\nproject = p\nlocation = global\n"
                         "storage_uri = /tmp\n",
                         "storage_uri must be an address in Cloud Storage");
+}
+
+/* Where a provider's secret comes from. */
+static void test_auth(void **state)
+{
+    static const char vertex[] = "dialect = vertex\nproject = p\nlocation = global\n";
+    static const struct {
+        const char *text, *credential;
+    } rows[] = {
+        {"dialect = predict\n", "gemini-api-key"},
+        {"dialect = predict\nauth = service-account\n", "service-account-key"},
+        {"dialect = predict\nauth = service-account\ncredential = mine\n", "mine"},
+        {"dialect = vertex\nproject = p\nlocation = global\ncredential = mine\n", "mine"},
+        {"dialect = vertex\nproject = p\nlocation = global\ncredential_file = /t\n",
+         "access-token"},
+        {"dialect = predict\nauth = command\ntoken_command = gcloud auth\n", "gemini-api-key"},
+    };
+    const struct files *f = *state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char *text = mem_format("[daemon]\ndefault_model = veo-x\n[provider a]\n%s", rows[i].text);
+        struct config config;
+        write_text(f, "veod.conf", text);
+        load(f, NULL, &config);
+        assert_string_equal(config.providers[0].credential, rows[i].credential);
+        config_free(&config);
+        free(text);
+    }
+    char *text = mem_format("[provider a]\n%s", vertex);
+    assert_text_refused(f, text, "[provider a] auth must be service-account, metadata or command");
+    free(text);
+    assert_text_refused(f, "[provider a]\ndialect = predict\nauth = command\n",
+                        "[provider a] token_command must be a program");
+    assert_text_refused(f, "[provider a]\ndialect = predict\ntoken_command = gcloud\n",
+                        "[provider a] auth must be command");
+    assert_text_refused(f, "[provider a]\ndialect = predict\nauth = magic\n", "one of: key");
+    assert_text_refused(f, "[provider a]\ndialect = predict\nstorage_url = ftp://x\n",
+                        "storage_url must be an address");
 }
 
 static void test_too_many(void **state)
@@ -508,6 +545,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_overrides, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_providers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_defaults_of_the_dialects, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_auth, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_too_many, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_is_printed_can_be_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_how_values_are_printed, set_up, tear_down),
