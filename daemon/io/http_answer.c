@@ -65,12 +65,22 @@ void slot_fill_head(struct http_slot *slot)
     slot->head_known = true;
 }
 
+/* LiteLLM hands the provider's headers on with a prefix. libcurl doesn't know it: seconds only. */
+static int64_t passed_on_ms(const struct http_slot *slot)
+{
+    const char *text = slot_header(slot, "llm_provider-retry-after");
+    if (!text || !*text || text[strspn(text, "0123456789")] || strlen(text) > 9)
+        return -1;
+    long seconds = strtol(text, NULL, 10);
+    return (seconds < RETRY_AFTER_MAX ? seconds : RETRY_AFTER_MAX) * INT64_C(1000);
+}
+
 static int64_t retry_after_ms(const struct http_slot *slot)
 {
     const char *text = slot_header(slot, "Retry-After");
     curl_off_t seconds = 0;
     if (!text)
-        return -1;
+        return passed_on_ms(slot);
     curl_easy_getinfo(slot->easy, CURLINFO_RETRY_AFTER, &seconds);
     if (seconds == 0 && text[0] != '0' && curl_getdate(text, NULL) == -1)
         return -1;

@@ -219,6 +219,29 @@ static void test_retry_after(void **state)
     }
 }
 
+static void test_a_retry_after_that_a_proxy_hands_on(void **state)
+{
+    static const struct {
+        const char *header;
+        int64_t expected;
+    } cases[] = {
+        {"llm_provider-retry-after: 7", 7000},
+        {"llm_provider-retry-after: soon", -1},
+        {"llm_provider-retry-after: 99999999999", -1},
+        {"Retry-After: 3\r\nllm_provider-retry-after: 7", 3000},
+    };
+    struct wish wish;
+    wish_init(&wish, *state, "/");
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[200];
+        snprintf(text, sizeof(text), "HTTP/1.1 429 Slow\r\n%s\r\nContent-Length: 3\r\n\r\nerr",
+                 cases[i].header);
+        answers(wish.world, text, send_script);
+        wish_run(&wish);
+        assert_int_equal(wish.reply.retry_after_ms, cases[i].expected);
+    }
+}
+
 static void test_odd_but_complete(void **state)
 {
     static const char *const texts[] = {
@@ -530,6 +553,7 @@ int main(void)
         WITH_WORLD(test_secret),
         WITH_WORLD(test_range),
         WITH_WORLD(test_retry_after),
+        WITH_WORLD(test_a_retry_after_that_a_proxy_hands_on),
         WITH_WORLD(test_odd_but_complete),
         WITH_WORLD(test_bad_answers),
         WITH_WORLD(test_huge_header),

@@ -74,6 +74,22 @@ static void test_a_submission_forgets_the_last_attempt(void **state)
     job_free(job);
 }
 
+/* A provider that calls failures completed: what proves to be no video costs nothing. */
+static void test_what_was_never_made_is_not_charged(void **state)
+{
+    (void)state;
+    char *uris[] = {"https://h/v"};
+    for (int unmade = 0; unmade < 2; unmade++) {
+        struct job *job = job_in(JOB_RUNNING);
+        STEP(job, RESULT, .uris = uris, .uri_count = 1, .charge = 400000);
+        assert_int_equal(job->charged, 400000);
+        STEP(job, FETCH_FAILED, .error = trouble, .unmade = unmade);
+        assert_int_equal(job->state, JOB_FAILED);
+        assert_int_equal(job->charged, unmade ? 0 : 400000);
+        job_free(job);
+    }
+}
+
 /* 429, 503: turned away at a gate. However often, it doesn't count. */
 static void test_a_refusal_at_the_gate_does_not_count(void **state)
 {
@@ -456,6 +472,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_from_acceptance_to_done),
         cmocka_unit_test(test_a_submission_forgets_the_last_attempt),
+        cmocka_unit_test(test_what_was_never_made_is_not_charged),
         cmocka_unit_test(test_a_refusal_at_the_gate_does_not_count),
         cmocka_unit_test(test_a_counted_refusal_ends_at_max_attempts),
         cmocka_unit_test(test_the_request_may_say_max_attempts),
