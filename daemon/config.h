@@ -98,7 +98,7 @@ void config_free(struct config *config);
 /* Takes from `anew` what can change while veod runs: [budget], [limits], [poll], [retry], [output],
  * [model …], and a provider's weight, rate_per_minute, in_flight and daily_budget_usd. `anew` gets
  * the old values, to be freed once nobody borrows them any more. The names of the changed keys are
- * listed in `changed`, split by blanks. -1 with `error` (conflict, the keys' names) and nothing
+ * listed in `changed`, split by commas. -1 with `error` (conflict, the keys' names) and nothing
  * changed, if anything else differs. */
 int config_reload(struct config *config, struct config *anew, struct buf *changed,
                   struct error *error);

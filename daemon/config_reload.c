@@ -30,7 +30,7 @@ static bool may_change(const struct key *key)
 
 static void note(struct buf *names, const char *section, const char *of, const char *key)
 {
-    buf_addf(names, "%s%s%s%s.%s", names->length ? " " : "", section, of ? " " : "", of ? of : "",
+    buf_addf(names, "%s%s%s%s.%s", names->length ? "," : "", section, of ? " " : "", of ? of : "",
              key);
 }
 
@@ -62,7 +62,7 @@ static void compare_models(struct comparing *comparing, const struct config *a,
 {
     char *one = print_models(a), *other = print_models(b);
     if (!one || !other || strcmp(one, other) != 0)
-        buf_addf(comparing->changed, "%smodel", comparing->changed->length ? " " : "");
+        buf_addf(comparing->changed, "%smodel", comparing->changed->length ? "," : "");
     free(one);
     free(other);
 }
@@ -74,7 +74,7 @@ static void compare(struct comparing *comparing, const struct config *a, const s
     for (size_t i = 0; same_providers && i < a->provider_count; i++)
         same_providers = strcmp(a->providers[i].name, b->providers[i].name) == 0;
     if (!same_providers)
-        buf_addf(&comparing->fixed, "%sprovider", comparing->fixed.length ? " " : "");
+        buf_addf(&comparing->fixed, "%sprovider", comparing->fixed.length ? "," : "");
     for (size_t i = 0; same_providers && i < a->provider_count; i++)
         compare_keys(comparing, &config_provider_keys, a->providers[i].name, &a->providers[i],
                      &b->providers[i]);

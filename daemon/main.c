@@ -26,6 +26,9 @@
 #define OUTPUT_MAX_FOR 4     /* a client's output may exceed its mark so many times, and a line */
 
 struct veod {
+    const char *config_file;
+    bool config_may_be_missing;
+    char *const *overrides;
     uv_loop_t loop;
     struct config config;
     struct engine_config engine_config;
@@ -38,7 +41,7 @@ struct veod {
     struct engine *engine;
     struct commands *commands;
     struct clients *clients;
-    uv_signal_t terminate, interrupt;
+    uv_signal_t terminate, interrupt, hangup;
     uv_timer_t status, watchdog, patience;
     bool owns_socket;
     bool stopping;
@@ -193,15 +196,13 @@ static int check_default_model(const struct veod *veod, struct error *error)
                      veod->config.default_model);
 }
 
-static void fill_engine_config(struct veod *veod)
+static void make_providers(struct veod *veod)
 {
     const struct config *config = &veod->config;
-    veod->blob_directory = mem_format("%s/blobs", config->state_directory);
     struct engine_provider *providers =
         mem_alloc(config->provider_count * sizeof(struct engine_provider));
     for (size_t i = 0; i < config->provider_count; i++) {
         const struct config_provider *from = &config->providers[i];
-        providers[i].daily_budget = from->daily_budget;
         providers[i].provider = (struct provider){
             .name = from->name,
             .dialect = dialect_find(from->dialect),
@@ -215,6 +216,16 @@ static void fill_engine_config(struct veod *veod)
             .seed_body = strcmp(from->body, "seed") == 0,
         };
     }
+    veod->engine_config.providers = providers;
+}
+
+/* At the start, and when the configuration was read anew. */
+static void fill_engine_config(struct veod *veod)
+{
+    const struct config *config = &veod->config;
+    struct engine_provider *providers = veod->engine_config.providers;
+    for (size_t i = 0; i < config->provider_count; i++)
+        providers[i].daily_budget = config->providers[i].daily_budget;
     veod->engine_config = (struct engine_config){
         .providers = providers,
         .provider_count = config->provider_count,
@@ -297,10 +308,9 @@ static size_t output_max(const struct config *config)
     return OUTPUT_MAX_FOR * (size_t)config->client_output + LIMIT_REPLY_LINE;
 }
 
-static int open_clients(struct veod *veod, struct error *error)
+static struct clients_config clients_config_of(const struct config *config)
 {
-    const struct config *config = &veod->config;
-    const struct clients_config clients = {
+    return (struct clients_config){
         .path = config->socket,
         .group = config->socket_group,
         .mode = (mode_t)config->socket_mode,
@@ -310,6 +320,11 @@ static int open_clients(struct veod *veod, struct error *error)
         .output_max = output_max(config),
         .stall_ms = config->client_stall,
     };
+}
+
+static int open_clients(struct veod *veod, struct error *error)
+{
+    const struct clients_config clients = clients_config_of(&veod->config);
     int fd = sd_listening_socket();
     if (fd < -1)
         return error_set(error, ERROR_UNAVAILABLE, NULL,
@@ -322,15 +337,35 @@ static int open_clients(struct veod *veod, struct error *error)
     return 0;
 }
 
-static int open_blobs(struct veod *veod, struct error *error)
+static struct blobs_config blobs_config_of(const struct veod *veod)
 {
-    const struct blobs_config config = {
+    return (struct blobs_config){
         .directory = veod->blob_directory,
         .blob_bytes = (uint64_t)veod->config.blob_bytes,
         .total_bytes = (uint64_t)veod->config.blobs_bytes,
         .age_ms = veod->config.blob_age,
     };
+}
+
+static int open_blobs(struct veod *veod, struct error *error)
+{
+    const struct blobs_config config = blobs_config_of(veod);
     return blobs_open(&veod->loop, veod->store, &config, &veod->blobs, error);
+}
+
+static int reload(void *arg, struct buf *changed, struct error *error);
+
+static struct commands_config commands_config_of(struct veod *veod)
+{
+    return (struct commands_config){
+        .reload = reload,
+        .reload_arg = veod,
+        .default_model = veod->config.default_model,
+        .deadline_ms = veod->config.deadline,
+        .client_commands = (size_t)veod->config.client_commands,
+        .blobs = veod->blobs,
+        .output_max = output_max(&veod->config),
+    };
 }
 
 static int open_all(struct veod *veod, struct error *error)
@@ -339,18 +374,61 @@ static int open_all(struct veod *veod, struct error *error)
         make_output_directory(veod, error) < 0 || open_blobs(veod, error) < 0 ||
         open_http(veod, error) < 0)
         return -1;
-    const struct commands_config commands = {
-        .default_model = veod->config.default_model,
-        .deadline_ms = veod->config.deadline,
-        .client_commands = (size_t)veod->config.client_commands,
-        .blobs = veod->blobs,
-        .output_max = output_max(&veod->config),
-    };
+    const struct commands_config commands = commands_config_of(veod);
     veod->engine = engine_new(&veod->loop, &veod->engine_config, veod->http, veod->store);
     veod->commands = commands_new(&veod->loop, &commands, veod->engine, veod->store, veod->http);
     if (engine_recover(veod->engine, error) < 0)
         return -1;
     return open_clients(veod, error);
+}
+
+/* ---- the configuration, read anew ---- */
+
+static void apply_config(struct veod *veod)
+{
+    const struct commands_config commands = commands_config_of(veod);
+    const struct clients_config clients = clients_config_of(&veod->config);
+    const struct blobs_config blobs = blobs_config_of(veod);
+    fill_engine_config(veod);
+    commands_set_config(veod->commands, &commands);
+    clients_set_limits(veod->clients, &clients);
+    blobs_set_limits(veod->blobs, &blobs);
+    engine_set_config(veod->engine, &veod->engine_config);
+}
+
+static int reload(void *arg, struct buf *changed, struct error *error)
+{
+    struct veod *veod = arg;
+    struct config anew;
+    sd_reloading();
+    int status =
+        config_load(veod->config_file, veod->config_may_be_missing, veod->overrides, &anew, error);
+    if (status == 0) {
+        status = config_reload(&veod->config, &anew, changed, error);
+        if (status == 0)
+            apply_config(veod);
+        config_free(&anew);
+    }
+    if (status < 0)
+        log_error("main", "the configuration was not read anew: %s", error->message);
+    else
+        log_info("main", "the configuration was read anew; changed: %s",
+                 changed->length ? buf_text(changed) : "nothing");
+    sd_ready();
+    return status;
+}
+
+static void on_hangup(uv_signal_t *handle, int number)
+{
+    struct veod *veod = handle->data;
+    struct error error;
+    struct buf changed;
+    (void)number;
+    if (veod->stopping)
+        return;
+    buf_init(&changed, LIMIT_LINE);
+    (void)reload(veod, &changed, &error);
+    buf_free(&changed);
 }
 
 /* ---- what an operator sees ---- */
@@ -412,14 +490,15 @@ static void close_all(struct veod *veod)
 {
     uv_handle_t *handles[] = {
         (uv_handle_t *)&veod->terminate, (uv_handle_t *)&veod->interrupt,
-        (uv_handle_t *)&veod->status,    (uv_handle_t *)&veod->watchdog,
-        (uv_handle_t *)&veod->patience,
+        (uv_handle_t *)&veod->hangup,    (uv_handle_t *)&veod->status,
+        (uv_handle_t *)&veod->watchdog,  (uv_handle_t *)&veod->patience,
     };
     for (size_t i = 0; i < sizeof(handles) / sizeof(handles[0]); i++)
         uv_close(handles[i], NULL);
     /* libuv gives them back their default, and impatience must not cut the rest short. */
     signal(SIGTERM, SIG_IGN);
     signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
     engine_abandon(veod->engine);
     clients_close(veod->clients, on_clients_closed, veod);
 }
@@ -458,13 +537,15 @@ static void start_handles(struct veod *veod)
     uint64_t watchdog_ms = sd_watchdog_interval_ms();
     uv_signal_init(&veod->loop, &veod->terminate);
     uv_signal_init(&veod->loop, &veod->interrupt);
+    uv_signal_init(&veod->loop, &veod->hangup);
     uv_timer_init(&veod->loop, &veod->status);
     uv_timer_init(&veod->loop, &veod->watchdog);
     uv_timer_init(&veod->loop, &veod->patience);
-    veod->terminate.data = veod->interrupt.data = veod;
+    veod->terminate.data = veod->interrupt.data = veod->hangup.data = veod;
     veod->status.data = veod->watchdog.data = veod->patience.data = veod;
     uv_signal_start(&veod->terminate, on_signal, SIGTERM);
     uv_signal_start(&veod->interrupt, on_signal, SIGINT);
+    uv_signal_start(&veod->hangup, on_hangup, SIGHUP);
     uv_timer_start(&veod->status, on_status, STATUS_EVERY, STATUS_EVERY);
     if (watchdog_ms > 0)
         uv_timer_start(&veod->watchdog, on_watchdog, watchdog_ms, watchdog_ms);
@@ -487,6 +568,7 @@ static int run(struct veod *veod)
     struct error error;
     uv_loop_init(&veod->loop);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN); /* until it is listened to */
     umask(0027);
     raise_descriptor_limit();
     /* Commits, files' bytes and their hashes share libuv's pool. */
@@ -512,6 +594,9 @@ int main(int argc, char **argv)
     struct error error;
     read_arguments(argc, argv, &arguments);
     const char *file = arguments.config_file ? arguments.config_file : VEOD_CONFIG_FILE;
+    veod.config_file = file;
+    veod.config_may_be_missing = !arguments.config_file;
+    veod.overrides = arguments.overrides;
     if (config_load(file, !arguments.config_file, arguments.overrides, &veod.config, &error) < 0) {
         fprintf(stderr, "veod: %s\n", error.message);
         return EXIT_CONFIG;
@@ -525,6 +610,8 @@ int main(int argc, char **argv)
     credential_protect_process();
     int status = load_secrets(&veod, &error);
     if (status == 0) {
+        veod.blob_directory = mem_format("%s/blobs", veod.config.state_directory);
+        make_providers(&veod);
         fill_engine_config(&veod);
         status = check_default_model(&veod, &error);
     }

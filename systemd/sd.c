@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SD_JOURNAL_SUPPRESS_LOCATION /* it would always be this file */
@@ -16,6 +17,15 @@
 void sd_ready(void)
 {
     (void)sd_notify(0, "READY=1");
+}
+
+void sd_reloading(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
+                     (unsigned long long)now.tv_sec * 1000000 +
+                         (unsigned long long)now.tv_nsec / 1000);
 }
 
 void sd_stopping(void)

@@ -10,6 +10,7 @@
 #include <sys/uio.h>
 
 void sd_ready(void);
+void sd_reloading(void); /* until sd_ready() */
 void sd_stopping(void);
 void sd_watchdog(void);
 void sd_status(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -49,8 +49,8 @@ struct call {
 
 typedef void verb_fn(struct call *call);
 verb_fn cmd_generate, cmd_batch, cmd_status, cmd_list, cmd_wait, cmd_watch, cmd_cancel, cmd_retry,
-    cmd_hold, cmd_release, cmd_forget, cmd_why, cmd_put, cmd_get, cmd_models, cmd_stats, cmd_hello,
-    cmd_help, cmd_ping, cmd_quit;
+    cmd_hold, cmd_release, cmd_forget, cmd_why, cmd_put, cmd_get, cmd_models, cmd_stats, cmd_cost,
+    cmd_reload, cmd_hello, cmd_help, cmd_ping, cmd_quit;
 
 /* ---- replies ---- */
 
@@ -90,6 +90,8 @@ void call_page_end(struct call *call);
 void call_close_client(struct call *call); /* once all commands are answered */
 /* At once, after what was sent: its bytes were announced and can't be had. */
 void call_cut_client(struct call *call);
+
+const struct peer *call_peer(const struct call *call); /* as its client connected */
 
 /* ---- arguments ---- */
 

@@ -10,6 +10,9 @@ struct blobs;
 struct commands;
 
 struct commands_config {
+    /* Reads the configuration anew: the names of the keys that changed, split by commas; or -1. */
+    int (*reload)(void *arg, struct buf *changed, struct error *error);
+    void *reload_arg;
     const char *default_model;
     int64_t deadline_ms; /* for requests that don't say */
     size_t client_commands;
@@ -19,6 +22,8 @@ struct commands_config {
 
 struct commands *commands_new(uv_loop_t *loop, const struct commands_config *config,
                               struct engine *engine, struct store *store, struct http *http);
+/* Takes other limits. */
+void commands_set_config(struct commands *commands, const struct commands_config *config);
 /* After all clients are gone and the loop has run. */
 void commands_free(struct commands *commands);
 

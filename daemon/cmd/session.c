@@ -15,8 +15,9 @@ static verb_fn *const verbs[VERB_END] = {
     [VERB_CANCEL] = cmd_cancel,     [VERB_RETRY] = cmd_retry,   [VERB_HOLD] = cmd_hold,
     [VERB_RELEASE] = cmd_release,   [VERB_FORGET] = cmd_forget, [VERB_WHY] = cmd_why,
     [VERB_PUT] = cmd_put,           [VERB_GET] = cmd_get,       [VERB_MODELS] = cmd_models,
-    [VERB_STATS] = cmd_stats,       [VERB_HELLO] = cmd_hello,   [VERB_HELP] = cmd_help,
-    [VERB_PING] = cmd_ping,         [VERB_QUIT] = cmd_quit,
+    [VERB_STATS] = cmd_stats,       [VERB_COST] = cmd_cost,     [VERB_RELOAD] = cmd_reload,
+    [VERB_HELLO] = cmd_hello,       [VERB_HELP] = cmd_help,     [VERB_PING] = cmd_ping,
+    [VERB_QUIT] = cmd_quit,
 };
 
 static void take_waiting(struct session *session);
@@ -367,6 +368,11 @@ struct commands *commands_new(uv_loop_t *loop, const struct commands_config *con
     commands->started_at = uv_now(loop);
     buf_init(&commands->line, LIMIT_REPLY_LINE);
     return commands;
+}
+
+void commands_set_config(struct commands *commands, const struct commands_config *config)
+{
+    commands->config = *config;
 }
 
 void commands_set_clients(struct commands *commands, const struct clients *clients)

@@ -188,3 +188,8 @@ unsigned sched_in_flight_max(const struct sched *sched)
 {
     return sched->in_flight_max;
 }
+
+void sched_set_in_flight_max(struct sched *sched, unsigned max)
+{
+    sched->in_flight_max = max;
+}

@@ -52,6 +52,7 @@ void sched_set_ready(struct sched *sched, size_t provider, bool ready);
 
 size_t sched_waiting(const struct sched *sched);
 unsigned sched_in_flight(const struct sched *sched);
+void sched_set_in_flight_max(struct sched *sched, unsigned max);
 unsigned sched_in_flight_max(const struct sched *sched);
 
 #endif

@@ -62,6 +62,15 @@ struct engine *engine_new(uv_loop_t *loop, const struct engine_config *config, s
     return engine;
 }
 
+void engine_set_config(struct engine *engine, const struct engine_config *config)
+{
+    engine->config = *config;
+    sched_set_in_flight_max(engine->sched, config->in_flight);
+    money_set_limits(engine);
+    money_review(engine);
+    submit_schedule(engine);
+}
+
 static void on_loaded(void *arg, struct job *job)
 {
     struct task *task = task_add(arg, job);

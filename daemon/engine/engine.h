@@ -59,6 +59,9 @@ struct engine_config {
 struct engine *engine_new(uv_loop_t *loop, const struct engine_config *config, struct http *http,
                           struct store *store);
 
+/* Takes another configuration, with the same providers. */
+void engine_set_config(struct engine *engine, const struct engine_config *config);
+
 /* Takes all live jobs from the store and goes on with each from its state. Blocks. */
 int engine_recover(struct engine *engine, struct error *error);
 

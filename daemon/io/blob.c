@@ -15,6 +15,13 @@
 #define SWEEP_EVERY (5 * 60 * 1000) /* ms */
 #define NAME_PREFIX "sha256-"
 
+void blobs_set_limits(struct blobs *blobs, const struct blobs_config *config)
+{
+    blobs->config.blob_bytes = config->blob_bytes;
+    blobs->config.total_bytes = config->total_bytes;
+    blobs->config.age_ms = config->age_ms;
+}
+
 const struct blobs_config *blobs_config(const struct blobs *blobs)
 {
     return &blobs->config;

@@ -28,6 +28,8 @@ int blobs_open(uv_loop_t *loop, struct store *store, const struct blobs_config *
 /* What is being made durable is finished, then `closed` is called. Before the store is closed. */
 void blobs_close(struct blobs *blobs, void (*closed)(void *), void *arg);
 
+/* Other limits; the directory stays. */
+void blobs_set_limits(struct blobs *blobs, const struct blobs_config *config);
 const struct blobs_config *blobs_config(const struct blobs *blobs);
 
 /* "sha256-" and 64 hexadecimal digits in lower case? */

@@ -61,6 +61,10 @@ void clients_stop_listening(struct clients *clients);
 /* Writes what the kernel takes at once, drops everybody, then calls `closed`. */
 void clients_close(struct clients *clients, void (*closed)(void *), void *arg);
 
+/* Other limits, for new clients and those that are there: max, output_high and stall_ms; output_max
+ * for new ones. */
+void clients_set_limits(struct clients *clients, const struct clients_config *config);
+
 size_t clients_count(const struct clients *clients);
 
 void client_send(struct client *client, const char *bytes, size_t length);

@@ -185,6 +185,14 @@ void clients_close(struct clients *clients, void (*closed)(void *), void *arg)
     uv_close((uv_handle_t *)&clients->stall, on_handle_closed);
 }
 
+void clients_set_limits(struct clients *clients, const struct clients_config *config)
+{
+    clients->config.max = config->max;
+    clients->config.output_high = config->output_high;
+    clients->config.output_max = config->output_max;
+    clients->config.stall_ms = config->stall_ms;
+}
+
 size_t clients_count(const struct clients *clients)
 {
     return clients->count;
