@@ -99,6 +99,8 @@ struct form *form_of_json(struct json_value object)
 
 void form_add(struct form *form, const char *data, size_t length)
 {
+    form->received += length;
+    form->failed = form->failed || form->received > FORM_BYTES;
     if (!form->failed && MHD_post_process(form->processor, data, length) != MHD_YES) {
         form->failed = true;
     }

@@ -11,7 +11,8 @@
 #include "tests/sim/blob.h"
 
 #define FORM_FIELDS     64
-#define FORM_TEXT_BYTES ((size_t)1 << 20)
+#define FORM_TEXT_BYTES ((size_t)1 << 20) /* of one field */
+#define FORM_BYTES      ((size_t)100 << 20)
 
 struct form_field {
     char *name;
@@ -26,6 +27,7 @@ struct form {
     struct MHD_PostProcessor *processor;
     struct form_field fields[FORM_FIELDS];
     unsigned count;
+    size_t received;
     bool failed; /* malformed, or too much */
     bool complete;
 };

@@ -144,8 +144,6 @@ void token_serve_metadata(struct exchange *exchange)
                                               .message = "Missing Metadata-Flavor:Google header."});
     } else if (!rules_intercept(exchange, NULL)) {
         answer(exchange);
-    } else {
-        return;
     }
     reply_header(&exchange->reply, FLAVOR_HEADER, mem_strdup("Google"));
 }
