@@ -1,0 +1,242 @@
+"""veod through a real LiteLLM proxy: the pass-through route /gemini and the unified /v1/videos.
+
+tests/real/install installs the proxy. Behind it are two simulators: one whose results' addresses
+are Google's, which the proxy has to be asked for instead, and one for /v1/videos, where the proxy
+itself goes to the address.
+"""
+
+import contextlib
+import hashlib
+import http.client
+import os
+import pathlib
+import socket
+import subprocess
+
+import pytest
+
+from harness import OMNI, PATIENCE, VEO, Daemon, Sim, short_directory, until, with_parent
+
+ENVIRONMENT = pathlib.Path(os.environ.get("VEOD_ENVIRONMENTS", "/nowhere"), "litellm")
+CONFIGURATION = pathlib.Path(__file__).parents[1] / "real/litellm/config.yaml"
+GOOGLE = "https://generativelanguage.googleapis.com"
+GOOGLE_KEY = "AIza-the-proxy-s-own-key-at-google"
+PROXY_KEY = "sk-the-proxy-s-master-key"
+START_PATIENCE = 300  # a first start compiles some thousand modules
+
+PNG = (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x10\0\0\0\x10\x08\x02\0\0\0"
+       + bytes(range(256)) * 12000)
+
+pytestmark = pytest.mark.skipif(
+    not (ENVIRONMENT / "installed").exists(),
+    reason="tests/real/install litellm has installed no LiteLLM")
+
+
+def free_port():
+    with contextlib.closing(socket.socket()) as unused:
+        unused.bind(("127.0.0.1", 0))
+        return unused.getsockname()[1]
+
+
+class Proxy:
+    """LiteLLM on loopback, and kept there: its own requests to other hosts find no way."""
+
+    def __init__(self, directory, google, videos):
+        self.log_path = pathlib.Path(directory) / "proxy.log"
+        self.port = free_port()
+        environment = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(directory),
+            "GEMINI_API_BASE": google.url,
+            "VIDEOS_API_BASE": videos.url,
+            "GEMINI_API_KEY": GOOGLE_KEY,
+            "LITELLM_MASTER_KEY": PROXY_KEY,
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
+            "LITELLM_LOCAL_BLOG_POSTS": "True",
+            "LITELLM_LOCAL_POLICY_TEMPLATES": "True",
+            "http_proxy": "http://127.0.0.1:9",
+            "https_proxy": "http://127.0.0.1:9",
+            "no_proxy": "127.0.0.1",
+        }
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                with_parent([ENVIRONMENT / "bin/litellm", "--config", CONFIGURATION, "--host",
+                             "127.0.0.1", "--port", str(self.port), "--telemetry", "False"]),
+                env=environment, cwd=directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.port}"
+
+    def lives(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        try:
+            with contextlib.closing(connection):
+                connection.request("GET", "/health/liveliness")
+                return connection.getresponse().status == 200
+        except OSError:
+            return False
+
+    def wait_ready(self):
+        until(lambda: self.process.poll() is not None or self.lives(), "LiteLLM answers",
+              START_PATIENCE, interval=0.2)
+        assert self.process.poll() is None, self.log_path.read_text()
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait(PATIENCE)
+
+
+class World:
+    """The parts, by the name of veod's provider."""
+
+    def __init__(self, directory, sims, proxy):
+        self.sims = sims
+        self.proxy = proxy
+        providers = {
+            "pass": {"dialect": "predict", "base_url": f"{proxy.url}/gemini"},
+            "omni": {"dialect": "interactions", "base_url": f"{proxy.url}/gemini"},
+            "videos": {"dialect": "videos", "base_url": proxy.url},
+        }
+        for keys in providers.values():
+            keys.update(models="veo-* gemini-omni-*", credential="litellm-key")
+        self.daemon = Daemon(directory, sims["pass"], providers=providers,
+                             environment={"LITELLM_KEY": PROXY_KEY})
+
+    def generate(self, provider, prompt, **fields):
+        model = OMNI if provider == "omni" else VEO
+        return self.daemon.generate(prompt, provider=provider, model=model, **fields)["id"]
+
+    def run(self, provider, prompt, **fields):
+        [job] = self.daemon.wait(self.generate(provider, prompt, **fields))
+        return job
+
+    def body(self, provider, prompt):
+        """What Google was sent for it, once; of a file its digest."""
+        [operation] = self.sims[provider].operations(prompt)
+        return operation["body"]
+
+
+@pytest.fixture(scope="module")
+def parts(programs):
+    with short_directory() as directory, contextlib.ExitStack() as stack:
+        sims = {}
+        for name, more in (("google", ["--public-base", GOOGLE]), ("videos", [])):
+            (directory / name).mkdir()
+            sims[name] = Sim(directory / name, "--key", GOOGLE_KEY, *more).start()
+            stack.callback(sims[name].stop)
+        proxy = Proxy(directory, sims["google"], sims["videos"])
+        stack.callback(proxy.stop)
+        proxy.wait_ready()
+        yield {"pass": sims["google"], "omni": sims["google"], "videos": sims["videos"]}, proxy
+
+
+@pytest.fixture
+def world(parts, directory):
+    sims, proxy = parts
+    for sim in sims.values():
+        sim.reset()
+        sim.clear_rules()
+    world = World(directory, sims, proxy)
+    world.daemon.start()
+    yield world
+    try:
+        world.daemon.close()
+    finally:
+        print(world.daemon.log()[-8000:], proxy.log_path.read_text()[-8000:], sep="\n---\n")
+
+
+def check_result(world, job):
+    assert job["state"] == "done", job
+    data = world.daemon.path_of(job).read_bytes()
+    assert data[4:8] == b"ftyp" and len(data) == job["files"][0]["bytes"]
+
+
+def check_keys(world, provider):
+    """Google saw nobody's key but the proxy's own."""
+    keys = world.sims[provider].stats()["keys"]
+    assert keys["missing"] == keys["wrong"] == keys["foreign"] == 0, keys
+    assert PROXY_KEY not in world.daemon.log()
+
+
+@pytest.mark.parametrize("provider", ["pass", "omni", "videos"])
+def test_text_to_video(world, provider):
+    check_result(world, world.run(provider, "a cat on a wall"))
+    check_keys(world, provider)
+    assert world.sims[provider].stats()["submissions"] == 1
+
+
+@pytest.mark.parametrize("provider", ["pass", "videos"])
+def test_image_to_video(world, directory, provider):
+    path = directory / "first-frame"
+    path.write_bytes(PNG)
+    check_result(world, world.run(provider, "it jumps", image_path=str(path)))
+    [instance] = world.body(provider, "it jumps")["instances"]
+    assert instance["image"] == {
+        "mimeType": "image/png",
+        "bytesBase64Encoded": {"sha256": hashlib.sha256(PNG).hexdigest(), "bytes": len(PNG)}}
+    check_keys(world, provider)
+
+
+@pytest.mark.parametrize("provider", ["pass", "videos"])
+def test_parameters_arrive(world, provider):
+    job = world.run(provider, "a dog", aspect_ratio="9:16", resolution="1080p",
+                    duration_seconds=8, negative_prompt="rain")
+    check_result(world, job)
+    assert world.body(provider, "a dog")["parameters"] == {
+        "aspectRatio": "9:16", "resolution": "1080p", "durationSeconds": 8,
+        "negativePrompt": "rain"}
+
+
+@pytest.mark.parametrize("provider", ["pass", "omni", "videos"])
+def test_filtered(world, provider):
+    job = world.run(provider, "a cat [sim: filter]")
+    assert job["state"] == "filtered", job
+    assert world.sims[provider].stats()["submissions"] == 1
+
+
+@pytest.mark.parametrize("provider", ["pass", "omni", "videos"])
+def test_failed(world, provider):
+    job = world.run(provider, "a cat [sim: fail=3]")
+    assert job["state"] == "failed", job
+    assert not job.get("files")
+    assert world.sims[provider].stats()["submissions"] == 1
+
+
+@pytest.mark.parametrize("provider", ["pass", "videos"])
+def test_bad_request(world, provider):
+    world.sims[provider].rules([{"on": "submit", "do": "status", "status": 400,
+                                 "message": "The prompt is too short."}])
+    job = world.run(provider, "a cat")
+    assert job["state"] == "failed", job
+    assert "The prompt is too short." in job["error"]["message"]
+
+
+@pytest.mark.parametrize("provider", ["pass", "videos"])
+@pytest.mark.parametrize("status", [429, 503])
+def test_turned_away(world, provider, status):
+    """Tried again, by veod and not by LiteLLM, which hides it where it may."""
+    world.sims[provider].rules([{"on": "submit", "do": "status", "status": status, "times": 1,
+                                 "retry_info": "0.2s"}])
+    check_result(world, world.run(provider, "a cat"))
+    assert world.sims[provider].stats()["submissions"] == 2
+    assert f"{provider}: nothing is submitted for " in world.daemon.log()
+
+
+@pytest.mark.parametrize("provider", ["pass", "omni", "videos"])
+def test_lost_answer(world, provider):
+    """The proxy says 500, the operation may run and be charged for: nobody submits again."""
+    world.sims[provider].rules([{"on": "submit", "do": "reset-after", "times": 9}])
+    job = world.run(provider, "a cat")
+    assert job["state"] == "uncertain", job
+    assert world.sims[provider].stats()["accepted"] == 1
+
+
+@pytest.mark.parametrize("provider", ["pass", "videos"])
+def test_wrong_key(world, provider):
+    world.daemon.terminate()
+    world.daemon.start(environment={"LITELLM_KEY": "sk-of-somebody-else"})
+    job = world.run(provider, "a cat")
+    assert job["state"] == "failed", job
+    assert world.sims[provider].stats()["requests"] == 0
