@@ -224,8 +224,13 @@ static void fill_engine_config(struct veod *veod)
 {
     const struct config *config = &veod->config;
     struct engine_provider *providers = veod->engine_config.providers;
-    for (size_t i = 0; i < config->provider_count; i++)
-        providers[i].daily_budget = config->providers[i].daily_budget;
+    for (size_t i = 0; i < config->provider_count; i++) {
+        const struct config_provider *from = &config->providers[i];
+        providers[i].weight = (unsigned)from->weight;
+        providers[i].rate_per_minute = (double)from->rate_per_minute;
+        providers[i].in_flight = (unsigned)from->in_flight;
+        providers[i].daily_budget = from->daily_budget;
+    }
     veod->engine_config = (struct engine_config){
         .providers = providers,
         .provider_count = config->provider_count,

@@ -3,6 +3,8 @@
 #include "daemon/io/blob.h"
 #include "proto/limits.h"
 
+#define PACES_MAX 64 /* shown */
+
 static const char *const no_members[] = {NULL};
 
 static void write_states(struct jsonw *w, const struct engine_stats *engine)
@@ -40,6 +42,24 @@ static void write_store(struct jsonw *w, const struct store_stats *store)
     jsonw_object_end(w);
 }
 
+static void write_paces(struct jsonw *w, const struct engine *engine)
+{
+    struct engine_pace pace;
+    jsonw_name(w, "providers");
+    jsonw_array(w);
+    for (size_t i = 0; i < PACES_MAX && engine_pace(engine, i, &pace); i++) {
+        jsonw_object(w);
+        jsonw_member_string(w, "name", pace.provider);
+        jsonw_member_string(w, "model", pace.model);
+        jsonw_member_uint(w, "in_flight", pace.in_flight);
+        if (pace.per_minute > 0)
+            jsonw_member_double(w, "rate_per_minute", pace.per_minute);
+        jsonw_member_time(w, "shut_until", pace.shut_until);
+        jsonw_object_end(w);
+    }
+    jsonw_array_end(w);
+}
+
 /* Counts of everybody's jobs are no secret between users of one machine; their content is. */
 void cmd_stats(struct call *call)
 {
@@ -60,6 +80,7 @@ void cmd_stats(struct call *call)
     jsonw_member_uint(w, "poll_failures", engine.poll_failures);
     jsonw_member_uint(w, "fetched_bytes", engine.fetched_bytes);
     jsonw_member_bool(w, "store_failing", engine.store_failing);
+    write_paces(w, commands->engine);
     write_http(w, &http);
     write_store(w, &store);
     jsonw_member_uint(w, "clients", clients_count(commands->clients));

@@ -1,29 +1,69 @@
 #include "daemon/core/sched.h"
 
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "proto/mem.h"
 
-struct lane {
+#define BUSY_MS   1000 /* how long the one whose turn it is keeps a job waiting for an answer */
+#define PAIRS_MAX 1024 /* beyond which unused ones are forgotten */
+
+/* One model of one provider. */
+struct sched_pair {
+    char *model;
+    size_t provider;
+    struct pace pace;
+    char *reason;
+    int64_t turn;         /* of the smooth weighted round robin */
+    int64_t last_news_at; /* the last submission or answer */
+    size_t index;         /* in sched->pairs */
+    unsigned queues;      /* that refer to it */
+};
+
+struct sched_queue {
+    char *model;
+    uint64_t providers;
     struct heap ready;
-    int64_t shut_until;
-    int times_shut; /* in a row */
+    size_t index; /* in sched->queues */
+    size_t pair_count;
+    struct sched_pair *pairs[];
+};
+
+struct provider_state {
+    unsigned weight;
+    struct pace_limits limits;
+    struct gate gate;
+    char *reason;
     bool unready;
 };
 
 struct sched {
-    struct lane *lanes;
-    size_t lane_count;
+    struct provider_state *providers;
+    size_t provider_count;
     struct heap delayed;
+    struct sched_queue **queues;
+    size_t queue_count, queue_capacity;
+    void *queue_tree; /* tsearch(3) by model and providers */
+    struct sched_pair **pairs;
+    size_t pair_count, pair_capacity;
+    void *pair_tree; /* tsearch(3) by model and provider */
+    size_t forget_at;
+    size_t waiting;
     unsigned in_flight;
     unsigned in_flight_max;
 };
 
-static const struct sched_entry *entry_of(const struct heap_node *node)
+/* ---- order ---- */
+
+static struct sched_entry *entry_of(struct heap_node *node)
 {
-    return (const struct sched_entry *)(const void *)((const char *)node -
-                                                      offsetof(struct sched_entry, node));
+    return heap_entry(node, struct sched_entry, node);
+}
+
+static const struct sched_entry *entry_in(const struct heap_node *node)
+{
+    return entry_of((struct heap_node *)(uintptr_t)node);
 }
 
 static bool goes_first(const struct sched_entry *a, const struct sched_entry *b)
@@ -35,95 +75,353 @@ static bool goes_first(const struct sched_entry *a, const struct sched_entry *b)
 
 static bool less_ready(const struct heap_node *a, const struct heap_node *b)
 {
-    return goes_first(entry_of(a), entry_of(b));
+    return goes_first(entry_in(a), entry_in(b));
 }
 
 static bool less_delayed(const struct heap_node *a, const struct heap_node *b)
 {
-    return entry_of(a)->not_before < entry_of(b)->not_before;
+    return entry_in(a)->not_before < entry_in(b)->not_before;
 }
 
-struct sched *sched_new(size_t lanes, unsigned in_flight_max)
+static int compare_queues(const void *a, const void *b)
+{
+    const struct sched_queue *left = a, *right = b;
+    if (left->providers != right->providers)
+        return left->providers < right->providers ? -1 : 1;
+    return strcmp(left->model, right->model);
+}
+
+static int compare_pairs(const void *a, const void *b)
+{
+    const struct sched_pair *left = a, *right = b;
+    if (left->provider != right->provider)
+        return left->provider < right->provider ? -1 : 1;
+    return strcmp(left->model, right->model);
+}
+
+/* ---- pairs and queues come and go ---- */
+
+static void free_pair(struct sched *sched, struct sched_pair *pair)
+{
+    tdelete(pair, &sched->pair_tree, compare_pairs);
+    struct sched_pair *last = sched->pairs[--sched->pair_count];
+    sched->pairs[pair->index] = last;
+    last->index = pair->index;
+    free(pair->model);
+    free(pair->reason);
+    free(pair);
+}
+
+/* Models are the clients' words, and there is no end of them. */
+static void forget_unused_pairs(struct sched *sched)
+{
+    for (size_t i = sched->pair_count; i-- > 0;) {
+        struct sched_pair *pair = sched->pairs[i];
+        if (pair->queues == 0 && pair->pace.in_flight == 0 && pair->pace.unanswered == 0)
+            free_pair(sched, pair);
+    }
+    sched->forget_at = 2 * sched->pair_count > PAIRS_MAX ? 2 * sched->pair_count : PAIRS_MAX;
+}
+
+static struct sched_pair *find_pair(const struct sched *sched, size_t provider, const char *model)
+{
+    const struct sched_pair key = {.model = (char *)(uintptr_t)model, .provider = provider};
+    void *found = tfind(&key, &sched->pair_tree, compare_pairs);
+    return found ? *(struct sched_pair **)found : NULL;
+}
+
+static struct sched_pair *get_pair(struct sched *sched, size_t provider, const char *model)
+{
+    struct sched_pair *pair = find_pair(sched, provider, model);
+    if (pair)
+        return pair;
+    if (sched->pair_count >= sched->forget_at)
+        forget_unused_pairs(sched);
+    if (sched->pair_count == sched->pair_capacity) {
+        sched->pair_capacity = sched->pair_capacity ? 2 * sched->pair_capacity : 8;
+        sched->pairs = mem_resize(sched->pairs, sched->pair_capacity, sizeof(struct sched_pair *));
+    }
+    pair = mem_alloc(sizeof(*pair));
+    pair->model = mem_strdup(model);
+    pair->provider = provider;
+    pair->index = sched->pair_count;
+    pace_init(&pair->pace, &sched->providers[provider].limits);
+    sched->pairs[sched->pair_count++] = pair;
+    tsearch(pair, &sched->pair_tree, compare_pairs);
+    return pair;
+}
+
+static struct sched_queue *new_queue(struct sched *sched, const struct sched_entry *entry)
+{
+    size_t count = (size_t)__builtin_popcountll(entry->providers);
+    struct sched_queue *queue = mem_alloc(sizeof(*queue) + count * sizeof(struct sched_pair *));
+    queue->model = mem_strdup(entry->model);
+    queue->providers = entry->providers;
+    heap_init(&queue->ready, less_ready);
+    for (size_t i = 0; i < sched->provider_count; i++)
+        if (entry->providers & (UINT64_C(1) << i)) {
+            struct sched_pair *pair = get_pair(sched, i, entry->model);
+            pair->queues++;
+            queue->pairs[queue->pair_count++] = pair;
+        }
+    if (sched->queue_count == sched->queue_capacity) {
+        sched->queue_capacity = sched->queue_capacity ? 2 * sched->queue_capacity : 8;
+        sched->queues =
+            mem_resize(sched->queues, sched->queue_capacity, sizeof(struct sched_queue *));
+    }
+    queue->index = sched->queue_count;
+    sched->queues[sched->queue_count++] = queue;
+    tsearch(queue, &sched->queue_tree, compare_queues);
+    return queue;
+}
+
+static void free_queue(struct sched *sched, struct sched_queue *queue)
+{
+    tdelete(queue, &sched->queue_tree, compare_queues);
+    struct sched_queue *last = sched->queues[--sched->queue_count];
+    sched->queues[queue->index] = last;
+    last->index = queue->index;
+    for (size_t i = 0; i < queue->pair_count; i++)
+        queue->pairs[i]->queues--;
+    heap_free(&queue->ready);
+    free(queue->model);
+    free(queue);
+}
+
+static void join_queue(struct sched *sched, struct sched_entry *entry)
+{
+    const struct sched_queue key = {.model = (char *)(uintptr_t)entry->model,
+                                    .providers = entry->providers};
+    void *found = tfind(&key, &sched->queue_tree, compare_queues);
+    entry->queue = found ? *(struct sched_queue **)found : new_queue(sched, entry);
+    heap_add(&entry->queue->ready, &entry->node);
+}
+
+static void leave_queue(struct sched *sched, struct sched_entry *entry)
+{
+    struct sched_queue *queue = entry->queue;
+    heap_remove(&queue->ready, &entry->node);
+    entry->queue = NULL;
+    if (queue->ready.count == 0)
+        free_queue(sched, queue);
+}
+
+/* ---- the whole ---- */
+
+struct sched *sched_new(const struct sched_provider *providers, size_t count,
+                        unsigned in_flight_max)
 {
     struct sched *sched = mem_alloc(sizeof(*sched));
-    sched->lanes = mem_alloc((lanes + 1) * sizeof(*sched->lanes));
-    sched->lane_count = lanes;
-    sched->in_flight_max = in_flight_max;
+    sched->providers = mem_alloc((count + 1) * sizeof(*sched->providers));
+    sched->provider_count = count;
+    sched->forget_at = PAIRS_MAX;
     heap_init(&sched->delayed, less_delayed);
-    for (size_t i = 0; i < lanes; i++)
-        heap_init(&sched->lanes[i].ready, less_ready);
+    sched_set_limits(sched, providers, in_flight_max);
     return sched;
+}
+
+void sched_set_limits(struct sched *sched, const struct sched_provider *providers,
+                      unsigned in_flight_max)
+{
+    sched->in_flight_max = in_flight_max;
+    for (size_t i = 0; i < sched->provider_count; i++) {
+        sched->providers[i].weight = providers[i].weight;
+        sched->providers[i].limits = providers[i].limits;
+    }
+    for (size_t i = 0; i < sched->pair_count; i++)
+        sched->pairs[i]->pace.limits = providers[sched->pairs[i]->provider].limits;
 }
 
 void sched_free(struct sched *sched)
 {
     if (!sched)
         return;
-    for (size_t i = 0; i < sched->lane_count; i++)
-        heap_free(&sched->lanes[i].ready);
+    while (sched->queue_count > 0)
+        free_queue(sched, sched->queues[0]);
+    while (sched->pair_count > 0)
+        free_pair(sched, sched->pairs[0]);
+    for (size_t i = 0; i < sched->provider_count; i++)
+        free(sched->providers[i].reason);
     heap_free(&sched->delayed);
-    free(sched->lanes);
+    free(sched->queues);
+    free(sched->pairs);
+    free(sched->providers);
     free(sched);
 }
 
 void sched_add(struct sched *sched, struct sched_entry *entry)
 {
     entry->delayed = true;
+    entry->queue = NULL;
     heap_add(&sched->delayed, &entry->node);
+    sched->waiting++;
 }
 
 void sched_remove(struct sched *sched, struct sched_entry *entry)
 {
-    heap_remove(entry->delayed ? &sched->delayed : &sched->lanes[entry->lane].ready, &entry->node);
+    if (entry->node.place == 0)
+        return;
+    sched->waiting--;
+    if (entry->delayed)
+        heap_remove(&sched->delayed, &entry->node);
+    else
+        leave_queue(sched, entry);
 }
 
 static void ripen(struct sched *sched, int64_t now)
 {
     for (struct heap_node *node; (node = heap_first(&sched->delayed));) {
-        struct sched_entry *entry = heap_entry(node, struct sched_entry, node);
+        struct sched_entry *entry = entry_of(node);
         if (entry->not_before > now)
             return;
         heap_remove(&sched->delayed, node);
         entry->delayed = false;
-        heap_add(&sched->lanes[entry->lane].ready, node);
+        join_queue(sched, entry);
     }
 }
 
-static struct sched_entry *best(const struct sched *sched, int64_t now)
+/* ---- picking ---- */
+
+/* When the pair takes a submission, by time alone. */
+static int64_t pair_opens(const struct sched *sched, const struct sched_pair *pair, int64_t now)
+{
+    const struct provider_state *provider = &sched->providers[pair->provider];
+    int64_t opens = provider->unready ? INT64_MAX : pace_opens(&pair->pace, now);
+    return provider->gate.shut_until > opens ? provider->gate.shut_until : opens;
+}
+
+/* It would be open but for an answer that can't be long in coming: worth waiting for, or the
+ * weights would mean nothing as soon as there is much to do. */
+static bool is_momentarily_busy(const struct sched *sched, const struct sched_pair *pair,
+                                int64_t now)
+{
+    const struct provider_state *provider = &sched->providers[pair->provider];
+    return !provider->unready && provider->gate.shut_until <= now && pace_is_busy(&pair->pace) &&
+           pair->pace.gate.shut_until <= now && now - pair->last_news_at < BUSY_MS;
+}
+
+static int64_t weight_of(const struct sched *sched, const struct sched_pair *pair)
+{
+    return sched->providers[pair->provider].weight;
+}
+
+/* Whose turn it is among those that could take it; NULL: none could, or he is busy. */
+static struct sched_pair *choose(const struct sched *sched, const struct sched_queue *queue,
+                                 int64_t now)
+{
+    struct sched_pair *best = NULL, *fallback = NULL;
+    for (size_t i = 0; i < queue->pair_count; i++) {
+        struct sched_pair *pair = queue->pairs[i];
+        if (pair_opens(sched, pair, now) > now && !is_momentarily_busy(sched, pair, now))
+            continue;
+        int64_t weight = weight_of(sched, pair);
+        if (weight == 0)
+            fallback = fallback ? fallback : pair;
+        else if (!best || pair->turn + weight > best->turn + weight_of(sched, best))
+            best = pair;
+    }
+    best = best ? best : fallback;
+    return best && pair_opens(sched, best, now) <= now ? best : NULL;
+}
+
+/* Smooth weighted round robin: all who could have had it come nearer to their turn. */
+static void take_turn(const struct sched *sched, const struct sched_queue *queue,
+                      struct sched_pair *chosen, int64_t now)
+{
+    for (size_t i = 0; i < queue->pair_count; i++) {
+        struct sched_pair *pair = queue->pairs[i];
+        if (pair_opens(sched, pair, now) > now && !is_momentarily_busy(sched, pair, now))
+            continue;
+        pair->turn += weight_of(sched, pair);
+        chosen->turn -= weight_of(sched, pair);
+    }
+}
+
+static struct sched_entry *best_head(const struct sched *sched, int64_t now,
+                                     struct sched_pair **ret_pair)
 {
     struct sched_entry *first = NULL;
-    for (size_t i = 0; i < sched->lane_count; i++) {
-        struct heap_node *node = heap_first(&sched->lanes[i].ready);
-        if (!node || sched->lanes[i].shut_until > now || sched->lanes[i].unready)
+    for (size_t i = 0; i < sched->queue_count; i++) {
+        struct sched_entry *entry = entry_of(heap_first(&sched->queues[i]->ready));
+        if (first && !goes_first(entry, first))
             continue;
-        struct sched_entry *entry = heap_entry(node, struct sched_entry, node);
-        if (!first || goes_first(entry, first))
-            first = entry;
+        struct sched_pair *pair = choose(sched, sched->queues[i], now);
+        if (!pair)
+            continue;
+        first = entry;
+        *ret_pair = pair;
     }
     return first;
 }
 
-struct sched_entry *sched_pick(struct sched *sched, int64_t now)
+static void put_in_flight(struct sched *sched, struct sched_entry *entry, struct sched_pair *pair)
 {
+    entry->pair = pair;
+    sched->in_flight++;
+}
+
+struct sched_entry *sched_pick(struct sched *sched, int64_t now, size_t *ret_provider)
+{
+    struct sched_pair *pair = NULL;
     ripen(sched, now);
     if (sched->in_flight >= sched->in_flight_max)
         return NULL;
-    struct sched_entry *entry = best(sched, now);
+    struct sched_entry *entry = best_head(sched, now, &pair);
     if (!entry)
         return NULL;
+    take_turn(sched, entry->queue, pair, now);
+    put_in_flight(sched, entry, pair);
+    entry->ticket = pace_take(&pair->pace, now);
+    entry->is_unanswered = true;
+    pair->last_news_at = now;
     sched_remove(sched, entry);
-    sched->in_flight++;
+    *ret_provider = pair->provider;
     return entry;
 }
 
-void sched_took_off(struct sched *sched)
+void sched_took_off(struct sched *sched, struct sched_entry *entry, size_t provider)
 {
-    sched->in_flight++;
+    if (entry->pair)
+        return;
+    put_in_flight(sched, entry, get_pair(sched, provider, entry->model));
+    pace_took_off(&entry->pair->pace);
 }
 
-void sched_landed(struct sched *sched)
+void sched_landed(struct sched *sched, struct sched_entry *entry)
 {
+    if (!entry->pair)
+        return;
+    sched_answered(sched, entry);
+    pace_landed(&entry->pair->pace);
+    entry->pair = NULL;
     sched->in_flight--;
+}
+
+void sched_put_back(struct sched *sched, struct sched_entry *entry)
+{
+    if (entry->is_unanswered) {
+        entry->is_unanswered = false;
+        pace_put_back(&entry->pair->pace);
+        entry->pair = NULL;
+        sched->in_flight--;
+    }
+    sched_landed(sched, entry);
+}
+
+static int64_t queue_opens(const struct sched *sched, const struct sched_queue *queue, int64_t now)
+{
+    int64_t next = INT64_MAX;
+    if (choose(sched, queue, now))
+        return now;
+    for (size_t i = 0; i < queue->pair_count; i++) {
+        const struct sched_pair *pair = queue->pairs[i];
+        int64_t opens = pair_opens(sched, pair, now);
+        if (is_momentarily_busy(sched, pair, now))
+            opens = pair->last_news_at + BUSY_MS; /* then the others needn't wait for it */
+        if (opens > now && opens < next)
+            next = opens;
+    }
+    return next;
 }
 
 int64_t sched_next(struct sched *sched, int64_t now)
@@ -131,52 +429,87 @@ int64_t sched_next(struct sched *sched, int64_t now)
     ripen(sched, now);
     if (sched->in_flight >= sched->in_flight_max)
         return INT64_MAX;
-    int64_t next = INT64_MAX;
-    const struct heap_node *node = heap_first(&sched->delayed);
-    if (node)
-        next = entry_of(node)->not_before;
-    for (size_t i = 0; i < sched->lane_count; i++) {
-        const struct lane *lane = &sched->lanes[i];
-        if (lane->ready.count && !lane->unready && lane->shut_until < next)
-            next = lane->shut_until;
+    struct heap_node *node = heap_first(&sched->delayed);
+    int64_t next = node ? entry_of(node)->not_before : INT64_MAX;
+    for (size_t i = 0; i < sched->queue_count && next > now; i++) {
+        int64_t opens = queue_opens(sched, sched->queues[i], now);
+        next = opens < next ? opens : next;
     }
     return next;
 }
 
-void sched_shut(struct sched *sched, size_t lane_index, int64_t now, int64_t delay,
-                const struct backoff *backoff, double random)
+/* ---- answers ---- */
+
+static bool is_answer(struct sched_entry *entry, int64_t now)
 {
-    struct lane *lane = &sched->lanes[lane_index];
-    /* Those that were under way when it was shut come back with the same news. */
-    if (delay < 0 && lane->shut_until > now)
+    bool is_answer = entry->is_unanswered;
+    entry->is_unanswered = false;
+    if (is_answer && now > entry->pair->last_news_at)
+        entry->pair->last_news_at = now;
+    return is_answer;
+}
+
+void sched_accepted(struct sched *sched, struct sched_entry *entry, int64_t now)
+{
+    if (!is_answer(entry, now))
         return;
-    if (delay < 0)
-        delay = backoff_delay(backoff, lane->times_shut++, random);
-    if (now + delay > lane->shut_until)
-        lane->shut_until = now + delay;
+    sched->providers[entry->pair->provider].gate.times = 0;
+    pace_accepted(&entry->pair->pace, entry->ticket, now);
 }
 
-void sched_opened(struct sched *sched, size_t lane)
+void sched_answered(struct sched *sched, struct sched_entry *entry)
 {
-    sched->lanes[lane].times_shut = 0;
+    (void)sched;
+    if (is_answer(entry, 0))
+        pace_answered(&entry->pair->pace);
 }
 
-int64_t sched_shut_until(const struct sched *sched, size_t lane)
+static void set_reason(char **reason, const char *text)
 {
-    return sched->lanes[lane].shut_until;
+    free(*reason);
+    *reason = mem_strdup(text);
+}
+
+/* Those that were under way when it was shut come back with the same news. */
+static bool shut_provider(struct provider_state *provider, int64_t now,
+                          const struct sched_refusal *refusal, const struct backoff *backoff)
+{
+    bool was_open = provider->gate.shut_until <= now;
+    if (!was_open && refusal->delay < 0)
+        return false;
+    gate_shut(&provider->gate, now, refusal->delay, backoff, refusal->random);
+    set_reason(&provider->reason, refusal->reason);
+    return was_open;
+}
+
+bool sched_turned_away(struct sched *sched, struct sched_entry *entry, int64_t now,
+                       const struct sched_refusal *refusal)
+{
+    if (!is_answer(entry, now))
+        return false;
+    struct sched_pair *pair = entry->pair;
+    if (refusal->is_everywhere) {
+        pace_answered(&pair->pace);
+        return shut_provider(&sched->providers[pair->provider], now, refusal,
+                             &pair->pace.limits.backoff);
+    }
+    bool was_open = pair->pace.gate.shut_until <= now;
+    pace_turned_away(&pair->pace, entry->ticket, now, refusal->delay, refusal->slows,
+                     refusal->random);
+    set_reason(&pair->reason, refusal->reason);
+    return was_open && pair->pace.gate.shut_until > now;
 }
 
 void sched_set_ready(struct sched *sched, size_t provider, bool ready)
 {
-    sched->lanes[provider].unready = !ready;
+    sched->providers[provider].unready = !ready;
 }
+
+/* ---- what there is to see ---- */
 
 size_t sched_waiting(const struct sched *sched)
 {
-    size_t count = sched->delayed.count;
-    for (size_t i = 0; i < sched->lane_count; i++)
-        count += sched->lanes[i].ready.count;
-    return count;
+    return sched->waiting;
 }
 
 unsigned sched_in_flight(const struct sched *sched)
@@ -189,7 +522,38 @@ unsigned sched_in_flight_max(const struct sched *sched)
     return sched->in_flight_max;
 }
 
-void sched_set_in_flight_max(struct sched *sched, unsigned max)
+static void look(const struct sched *sched, const struct sched_pair *pair, int64_t now,
+                 struct sched_view *ret)
 {
-    sched->in_flight_max = max;
+    const struct provider_state *provider = &sched->providers[pair->provider];
+    bool everywhere = provider->gate.shut_until > pair->pace.gate.shut_until;
+    *ret = (struct sched_view){
+        .provider = pair->provider,
+        .model = pair->model,
+        .in_flight = pair->pace.in_flight,
+        .in_flight_max = pair->pace.limits.in_flight_max,
+        .unanswered = pair->pace.unanswered,
+        .per_minute = pace_per_minute(&pair->pace),
+        .shut_until = everywhere ? provider->gate.shut_until : pair->pace.gate.shut_until,
+        .opens = pair_opens(sched, pair, now),
+        .reason = everywhere ? provider->reason : pair->reason,
+        .is_ready = !provider->unready,
+    };
+}
+
+bool sched_look(const struct sched *sched, size_t provider, const char *model, int64_t now,
+                struct sched_view *ret)
+{
+    const struct sched_pair *pair = find_pair(sched, provider, model);
+    if (pair)
+        look(sched, pair, now, ret);
+    return pair != NULL;
+}
+
+bool sched_look_at(const struct sched *sched, size_t index, int64_t now, struct sched_view *ret)
+{
+    if (index >= sched->pair_count)
+        return false;
+    look(sched, sched->pairs[index], now, ret);
+    return true;
 }

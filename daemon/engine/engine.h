@@ -26,6 +26,9 @@ struct engine;
 
 struct engine_provider {
     struct provider provider;
+    unsigned weight;
+    double rate_per_minute; /* a ceiling, for each model of it; 0: none */
+    unsigned in_flight;     /* likewise */
     struct token *token;   /* borrowed */
     struct engine *engine; /* the engine's: who hears of its tokens */
     int64_t daily_budget; /* micro-dollars; -1: none */
@@ -75,7 +78,7 @@ void engine_free(struct engine *engine);
 
 /* ---- jobs ---- */
 
-/* The provider that would take it; NULL with `error` (invalid-argument). */
+/* The first provider that would take it; NULL with `error` (invalid-argument). */
 const struct provider *engine_choose(const struct engine *engine, const struct request *request,
                                      struct error *error);
 
@@ -162,5 +165,16 @@ struct engine_stats {
     bool store_failing;
 };
 void engine_stats(const struct engine *engine, struct engine_stats *ret);
+
+/* How submissions go to one model of one provider. */
+struct engine_pace {
+    const char *provider;
+    const char *model;
+    unsigned in_flight;
+    double per_minute;  /* at most; 0: no bound is known */
+    int64_t shut_until; /* Unix time in ms; 0: open */
+};
+/* Those in use, by index; false: no more. */
+bool engine_pace(const struct engine *engine, size_t index, struct engine_pace *ret);
 
 #endif

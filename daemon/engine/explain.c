@@ -27,6 +27,59 @@ static void add_duration(struct buf *ret, int64_t ms)
     buf_add_text(ret, text);
 }
 
+static void explain_pace(const struct task *task, const struct sched_view *view, int64_t now,
+                         struct buf *ret)
+{
+    const char *name = task->engine->config.providers[view->provider].provider.name;
+    bool is_capped = view->in_flight_max > 0 && view->in_flight >= view->in_flight_max;
+    if (!view->is_ready) {
+        buf_addf(ret, " There is no access token for provider %s at the moment.", name);
+    } else if (view->shut_until > now) {
+        buf_addf(ret,
+                 " Provider %s turned veod away (%s); nothing is submitted to it for %s for "
+                 "another ",
+                 name, view->reason ? view->reason : "unreachable", view->model);
+        add_duration(ret, view->shut_until - now);
+        buf_add_text(ret, ".");
+    } else if (is_capped) {
+        buf_addf(ret,
+                 " %u jobs for %s are in flight at provider %s, which is its in_flight: one "
+                 "must end first.",
+                 view->in_flight, view->model, name);
+    } else if (view->opens == INT64_MAX) {
+        buf_addf(ret, " %u submissions to provider %s are between request and answer.",
+                 view->unanswered, name);
+    } else if (view->opens > now) {
+        buf_addf(ret, " Provider %s takes the next in ", name);
+        add_duration(ret, view->opens - now);
+        buf_add_text(ret, ".");
+    }
+    if (view->per_minute > 0)
+        buf_addf(ret, " At most %.*f a minute are submitted to %s for %s.",
+                 view->per_minute < 10 ? 1 : 0, view->per_minute, name, view->model);
+}
+
+static void explain_providers(const struct engine *engine, const struct task *task, int64_t now,
+                              struct buf *ret)
+{
+    uint64_t takers = engine_takers(engine, task->job->request);
+    struct sched_view view;
+    if (takers == 0)
+        buf_addf(ret, " No configured provider takes the model %s.", task->job->request->model);
+    for (size_t i = 0; i < engine->config.provider_count; i++) {
+        uint64_t bit = UINT64_C(1) << i;
+        const char *name = engine->config.providers[i].provider.name;
+        if (!(takers & bit))
+            continue;
+        if (task->tried & bit)
+            buf_addf(ret, " Provider %s was tried and won't have it.", name);
+        else if (task->unaffordable & bit)
+            buf_addf(ret, " The budget of provider %s has no room for it.", name);
+        else if (sched_look(engine->sched, i, task->job->request->model, now, &view))
+            explain_pace(task, &view, now, ret);
+    }
+}
+
 static void explain_queued(const struct engine *engine, const struct task *task, struct buf *ret)
 {
     int64_t now = engine_steady_ms();
@@ -35,26 +88,12 @@ static void explain_queued(const struct engine *engine, const struct task *task,
                           "submitted until it can.");
         return;
     }
-    if (!task->provider) {
-        buf_addf(ret, " No configured provider takes the model %s.", task->job->request->model);
-        return;
-    }
-    const struct token *token = task->provider->token;
-    if (!token_is_there(token))
-        buf_addf(ret, " Provider %s waits for a token: %s.", task->provider->provider.name,
-                 token_why(token));
-    int64_t shut = sched_shut_until(engine->sched, task->queue.lane);
     if (task->queue.not_before > now) {
         buf_add_text(ret, " It may be submitted in ");
         add_duration(ret, task->queue.not_before - now);
         buf_add_text(ret, ".");
     }
-    if (shut > now) {
-        buf_addf(ret, " Provider %s turned veod away; nothing is sent to it for another ",
-                 task->provider->provider.name);
-        add_duration(ret, shut - now);
-        buf_add_text(ret, ".");
-    }
+    explain_providers(engine, task, now, ret);
     if (sched_in_flight(engine->sched) >= sched_in_flight_max(engine->sched))
         buf_addf(ret, " %u jobs are in flight, which is [limits] in_flight: one must end first.",
                  sched_in_flight(engine->sched));
@@ -96,7 +135,7 @@ static void explain_live(const struct engine *engine, const struct task *task, s
         break;
     case JOB_FETCHING:
         buf_add_text(ret, task->fetch_turn.place ? " The video waits for its turn to be downloaded."
-                                                : " The video is being downloaded.");
+                                                 : " The video is being downloaded.");
         break;
     case JOB_HELD:
         buf_add_text(ret, " It goes on with RELEASE.");

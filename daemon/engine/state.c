@@ -12,12 +12,11 @@ static void count_submitting(struct task *task)
 
 static void count_in_flight(struct task *task)
 {
-    bool in_flight = (job_state_flags(task->job->state) & JOB_IN_FLIGHT) != 0;
-    if (task->in_flight && !in_flight)
-        sched_landed(task->engine->sched);
-    else if (!task->in_flight && in_flight)
-        sched_took_off(task->engine->sched);
-    task->in_flight = in_flight;
+    struct engine *engine = task->engine;
+    if (!(job_state_flags(task->job->state) & JOB_IN_FLIGHT))
+        sched_landed(engine->sched, &task->queue);
+    else if (task->provider)
+        sched_took_off(engine->sched, &task->queue, engine_provider_index(engine, task->provider));
 }
 
 void task_count(struct task *task)
@@ -26,18 +25,28 @@ void task_count(struct task *task)
     count_submitting(task);
 }
 
-static void enqueue(struct task *task)
+bool task_queue(struct task *task)
 {
     struct engine *engine = task->engine;
+    uint64_t takers = engine_takers(engine, task->job->request);
+    uint64_t left = takers & ~task->tried & ~task->unaffordable;
+    task->queue.priority = task->job->request->priority;
+    task->queue.providers = left;
+    sched_remove(engine->sched, &task->queue);
+    if (left)
+        sched_add(engine->sched, &task->queue);
+    return left || !takers;
+}
+
+static void enqueue(struct task *task)
+{
     int64_t wait = task->job->not_before - engine_wall_ms();
     int64_t left = task->job->deadline_at - engine_wall_ms();
-    task->provider = engine_provider_for(engine, task->job);
-    if (task->provider) {
-        task->queue.priority = task->job->request->priority;
-        task->queue.lane = engine_provider_index(engine, task->provider);
-        task->queue.not_before = engine_steady_ms() + (wait > 0 ? wait + 1 : 0);
-        sched_remove(engine->sched, &task->queue);
-        sched_add(engine->sched, &task->queue);
+    task->unaffordable = 0;
+    task->queue.not_before = engine_steady_ms() + (wait > 0 ? wait + 1 : 0);
+    if (!task_queue(task)) {
+        task->tried = 0; /* a new round */
+        task_queue(task);
     }
     task_wake_at(task, engine_steady_ms() + (left > 0 ? left : 0));
 }
@@ -72,6 +81,8 @@ void task_go_on(struct task *task)
         return;
     if (task_apply_changes(task))
         return;
+    if (task->job->state != JOB_QUEUED && task->job->state != JOB_SUBMITTING)
+        task->tried = 0;
     switch (task->job->state) {
     case JOB_QUEUED:
         task->failures = 0;

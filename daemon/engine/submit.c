@@ -10,23 +10,41 @@
 
 /* ---- picking ---- */
 
+static void submit(struct task *task, size_t provider)
+{
+    struct engine *engine = task->engine;
+    task->provider = &engine->config.providers[provider];
+    task->is_submitting = true;
+    engine->submitting++;
+    struct job_event event = {
+        .type = JOB_SUBMIT,
+        .provider = task->provider->provider.name,
+    };
+    task_event(task, &event, true, NULL, NULL);
+}
+
+/* The provider's budget has no room for it; another's may have. */
+static void pass_over(struct task *task, size_t provider)
+{
+    sched_put_back(task->engine->sched, &task->queue);
+    task->unaffordable |= UINT64_C(1) << provider;
+    if (!task_queue(task))
+        money_hold(task);
+}
+
 void submit_schedule(struct engine *engine)
 {
     int64_t now = engine_steady_ms();
     struct sched_entry *entry;
-    access_look(engine);
+    size_t provider;
     while (!engine->stopping && !engine->store_failing &&
            engine->submitting < engine->config.submit_at_once &&
-           (entry = sched_pick(engine->sched, now))) {
+           (entry = sched_pick(engine->sched, now, &provider))) {
         struct task *task = heap_entry(entry, struct task, queue);
-        task->in_flight = true;
-        task->is_submitting = true;
-        engine->submitting++;
-        struct job_event event = {
-            .type = JOB_SUBMIT,
-            .provider = task->provider->provider.name,
-        };
-        task_event(task, &event, true, NULL, NULL);
+        if (money_admits(task, provider))
+            submit(task, provider);
+        else
+            pass_over(task, provider);
     }
     engine_arm(engine); /* room may have been made for those whose time is yet to come */
 }
@@ -126,142 +144,6 @@ static bool prepare(struct http_transfer *transfer, struct http_request *request
     return true;
 }
 
-static struct job_error provider_said(const struct task *task, const struct outcome *outcome)
-{
-    return (struct job_error){
-        .code = outcome->code,
-        .message = outcome->message,
-        .retryable = outcome->retryable,
-        .provider = task->job->provider,
-    };
-}
-
-/* Once for all that come back with the same news while the lane is shut. */
-static void shut_lane(struct task *task, int64_t delay_ms, const char *why)
-{
-    struct engine *engine = task->engine;
-    size_t lane = engine_provider_index(engine, task->provider);
-    int64_t now = engine_steady_ms();
-    bool was_open = sched_shut_until(engine->sched, lane) <= now;
-    sched_shut(engine->sched, lane, now, delay_ms, &engine->config.backoff, engine_random());
-    if (was_open)
-        log_warning(
-            "provider", "%s: nothing is submitted for %lld ms: %s", task->provider->provider.name,
-            (long long)(sched_shut_until(engine->sched, lane) - now), why ? why : "unreachable");
-}
-
-static void back_off(struct task *task, const struct outcome *outcome, struct job_event *event)
-{
-    struct engine *engine = task->engine;
-    event->delay_ms = engine_backoff(engine, task->job->backoffs);
-    if (outcome->retry_after_ms > event->delay_ms)
-        event->delay_ms = outcome->retry_after_ms;
-    if (!outcome->gate)
-        return;
-    shut_lane(task, outcome->retry_after_ms, outcome->message);
-    /* The gate decides when; the job itself goes back to its place in the queue. */
-    event->delay_ms = 0;
-}
-
-static void collect_uris(const struct outcome *outcome, struct job_event *event, char **uris)
-{
-    for (size_t i = 0; i < outcome->result_count; i++) {
-        if (outcome->results[i].uri)
-            uris[event->uri_count++] = outcome->results[i].uri;
-        else
-            event->inline_result = true;
-    }
-    event->uris = uris;
-}
-
-/* What the answer makes of the job. An answer that already holds a result inside is polled for it:
- * the file comes through the same path then. */
-static void judge(struct task *task, const struct outcome *outcome)
-{
-    struct job_event event = {.operation = outcome->operation,
-                              .error = provider_said(task, outcome)};
-    char **uris = mem_alloc((outcome->result_count + 1) * sizeof(*uris));
-    switch (outcome->kind) {
-    case OUTCOME_RESULT:
-        collect_uris(outcome, &event, uris);
-        event.charge = money_charge(task, outcome);
-        event.type = event.inline_result ? JOB_ACCEPTED : JOB_RESULT;
-        break;
-    case OUTCOME_ACCEPTED:
-    case OUTCOME_PENDING:
-        event.type = JOB_ACCEPTED;
-        break;
-    case OUTCOME_FILTERED:
-        event.type = JOB_FILTERED_OUT;
-        break;
-    case OUTCOME_FAILED:
-        event.type = JOB_OPERATION_FAILED;
-        back_off(task, outcome, &event);
-        break;
-    case OUTCOME_REJECTED:
-        event.type = JOB_REJECTED;
-        break;
-    case OUTCOME_REFUSED:
-        event.type = JOB_REFUSED;
-        event.counts = !outcome->gate;
-        back_off(task, outcome, &event);
-        break;
-    case OUTCOME_NO_CREDIT:
-        event.type = JOB_NO_CREDIT;
-        break;
-    case OUTCOME_UNREADABLE:
-        event.type = JOB_UNHEARD;
-        event.delay_ms = engine_backoff(task->engine, task->job->backoffs);
-        break;
-    }
-    (void)fault_point("engine.answered");
-    if (event.type == JOB_ACCEPTED || event.type == JOB_RESULT)
-        sched_opened(task->engine->sched, engine_provider_index(task->engine, task->provider));
-    task_event(task, &event, false, NULL, NULL);
-    free(uris);
-}
-
-/* Nothing left this machine, and it would be the same another time. */
-static void input_gone(struct task *task, const struct http_reply *reply)
-{
-    char *message = mem_format("not sent: %s", reply->reason);
-    struct job_event event = {
-        .type = JOB_REJECTED,
-        .error = {.code = "input-gone", .message = message},
-    };
-    task_event(task, &event, false, NULL, NULL);
-    free(message);
-}
-
-static void unanswered(struct task *task, const struct http_reply *reply)
-{
-    struct engine *engine = task->engine;
-    bool sent = reply->end != HTTP_NOT_SENT;
-    if (!sent) /* then it is the same for the others */
-        shut_lane(task, -1, reply->reason);
-    char *message = mem_format("%s%s", sent ? "sent, and no complete answer came: " : "",
-                               reply->reason ? reply->reason : "unknown");
-    struct job_event event = {
-        .type = sent ? JOB_UNHEARD : JOB_UNREACHABLE,
-        .error = {.code = (char *)(uintptr_t)(sent ? "no-answer" : "unreachable"),
-                  .message = message,
-                  .retryable = true},
-        .delay_ms = engine_backoff(engine, task->job->backoffs),
-    };
-    task_event(task, &event, false, NULL, NULL);
-    free(message);
-}
-
-static void read_answer(struct task *task, const struct http_reply *reply)
-{
-    struct wire_reply wire = task_wire_reply(reply);
-    struct outcome outcome;
-    outcome_init(&outcome);
-    task->provider->provider.dialect->submitted(&task->provider->provider, &wire, &outcome);
-    judge(task, &outcome);
-    outcome_free(&outcome);
-}
-
 static void on_done(struct http_transfer *transfer, const struct http_reply *reply)
 {
     struct task *task = heap_entry(transfer, struct task, transfer);
@@ -269,19 +151,7 @@ static void on_done(struct http_transfer *transfer, const struct http_reply *rep
     task->busy = false;
     task->sent = false;
     engine->provider_private[engine_provider_index(engine, task->provider)] |= reply->peer_private;
-    if (reply->end != HTTP_ANSWERED) {
-        if (reply->end == HTTP_NOT_SENT && reply->input_gone)
-            input_gone(task, reply);
-        else
-            unanswered(task, reply);
-        submit_schedule(engine);
-        engine_maybe_stopped(engine);
-        return;
-    }
-    if (access_refused(task, reply))
-        put_back(task, "unauthenticated", "the provider refused the token; it is renewed");
-    else
-        read_answer(task, reply);
+    verdict_take(task, reply);
     /* An answer to what was cancelled changes nothing more, but makes room. */
     submit_schedule(engine);
     engine_maybe_stopped(engine);

@@ -46,9 +46,10 @@ struct task {
     struct task *next_stuck; /* waits for a store that works again */
 
     struct sched_entry queue;
+    uint64_t tried;        /* a bit for each provider that wouldn't have it, in this round */
+    uint64_t unaffordable; /* for each whose budget has no room for it */
     struct heap_node timer;
     int64_t due; /* steady ms */
-    bool in_flight;
     bool is_submitting; /* from the pick until its answer is in the store's hands */
     bool unwatched;     /* its operation may have ended long ago: after a start, or a RETRY */
 
@@ -120,8 +121,10 @@ void engine_maybe_stopped(struct engine *engine);
 struct task *engine_task(const struct engine *engine, const char *id); /* NULL: not live */
 struct task **engine_list_tasks(const struct engine *engine); /* fresh memory, task_count of them */
 struct engine_provider *engine_provider_named(const struct engine *engine, const char *name);
-/* The one that its operation is at, or that would take its next attempt; NULL: none. */
+/* The one that its operation is at, or the first that would take it; NULL: none. */
 struct engine_provider *engine_provider_for(const struct engine *engine, const struct job *job);
+/* A bit for each provider that would take it. */
+uint64_t engine_takers(const struct engine *engine, const struct request *request);
 size_t engine_provider_index(const struct engine *engine, const struct engine_provider *provider);
 void engine_arm(struct engine *engine);
 void engine_init_timer(struct engine *engine);
@@ -154,6 +157,8 @@ void task_go_on(struct task *task); /* the task may be gone afterwards */
 /* If it has ended, or nobody but a person moves it on: ends what is under way for it. */
 void task_come_to_rest(struct task *task);
 void task_stop_work(struct task *task, bool remove_parts);
+/* Puts it among those to be submitted, for all providers that are left; false: none is. */
+bool task_queue(struct task *task);
 void task_count(struct task *task); /* in flight, and between pick and answer */
 
 /* money.c */
@@ -226,6 +231,9 @@ void submit_tokens_changed(struct engine *engine, const struct engine_provider *
                            bool given);
 void submit_tell_cancel(struct engine *engine, const struct job *job);
 void submit_forget_tellings(struct engine *engine); /* after http is closed */
+
+/* verdict.c: what the answer to a submission, or the lack of one, makes of the job. */
+void verdict_take(struct task *task, const struct http_reply *reply);
 
 /* poll.c */
 void poll_arm(struct task *task, int64_t wait_ms);

@@ -52,6 +52,7 @@ struct task *task_add(struct engine *engine, struct job *job)
     task->job = job;
     task->provider = engine_provider_for(engine, job);
     task->queue.id = job->id;
+    task->queue.model = job->request->model;
     tsearch(task, &engine->tasks, compare_ids);
     engine->task_count++;
     money_open(task);
@@ -78,8 +79,7 @@ void task_drop(struct task *task)
         poll_drop(task);
         fetch_drop(task, false);
     }
-    if (task->in_flight)
-        sched_landed(engine->sched);
+    sched_landed(engine->sched, &task->queue);
     if (task->is_submitting)
         engine->submitting--;
     free(task->trouble);
