@@ -2,16 +2,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/cmd/call.h"
+#include "daemon/cmd/inputs.h"
 #include "daemon/provider/provider.h"
 #include "proto/limits.h"
 #include "proto/mem.h"
 
-/* New jobs: read, check, see that no output is in the way, make durable, answer. */
+/* New jobs: read, resolve their inputs, check, see that no output is in the way, make durable,
+ * answer. */
 struct making {
     struct request **requests;
     bool *taken; /* the output's name, by a file; its job may be the one that the key names */
     size_t count;
+    bool dry_run;
     size_t at;       /* the one whose output is being looked for */
     uv_fs_t looking; /* for a file in the way */
 };
@@ -48,21 +50,28 @@ static int check_times(const struct request *request, struct error *error)
 }
 
 static struct request *read_request(struct call *call, struct json_value object,
-                                    const struct provider **ret_provider, struct error *error)
+                                    struct error *error)
 {
     const struct request_defaults defaults = {
         .model = call->commands->config.default_model,
         .deadline_ms = call->commands->config.deadline_ms,
     };
     struct request *request = request_parse(object, &defaults, error);
-    if (!request)
-        return NULL;
-    *ret_provider = engine_choose(call->commands->engine, request, error);
-    if (*ret_provider && (*ret_provider)->dialect->check(*ret_provider, request, error) == 0 &&
-        engine_check_model(call->commands->engine, request, error) == 0 &&
-        check_times(request, error) == 0)
+    if (request && check_times(request, error) == 0)
         return request;
     request_unref(request);
+    return NULL;
+}
+
+/* The provider that would take it; NULL with `error`. Its inputs are resolved. */
+static const struct provider *judge(struct call *call, const struct request *request,
+                                    struct error *error)
+{
+    const struct provider *provider = engine_choose(call->commands->engine, request, error);
+    if (provider && provider->dialect->check(provider, request, error) == 0 &&
+        engine_check_model(call->commands->engine, request, error) == 0 &&
+        engine_check_budget(call->commands->engine, request, error) == 0)
+        return provider;
     return NULL;
 }
 
@@ -125,6 +134,8 @@ static void on_made_many(void *arg, const struct error *error, const struct engi
         jsonw_member_string(w, "id", jobs[i].id);
         if (jobs[i].existing)
             jsonw_member_bool(w, "existing", true);
+        if (jobs[i].held)
+            jsonw_member_string(w, "state", job_state_name(JOB_HELD));
         jsonw_object_end(w);
     }
     jsonw_array_end(w);
@@ -190,6 +201,37 @@ static void write_price(const struct call *call, const struct request *request, 
         jsonw_member_string(w, "note", "Google has shut this model down; others may serve it");
 }
 
+/* In the place of a file's bytes. */
+static void add_placeholder(struct buf *body, const struct wire_part *part)
+{
+    const struct input *input = part->input;
+    if (input->blob)
+        buf_addf(body, "<%s", input->blob);
+    else
+        buf_addf(body, "<the result of job %s", input->job);
+    buf_addf(body, "%s, %llu bytes>", part->base64 ? " as base64" : "",
+             (unsigned long long)input->bytes);
+}
+
+static void write_body(struct jsonw *w, const struct wire_request *wire)
+{
+    struct buf body;
+    size_t at = 0;
+    buf_init(&body, LIMIT_REPLY_LINE);
+    for (size_t i = 0; i < wire->part_count; i++) {
+        buf_add(&body, wire->body.data + at, wire->parts[i].at - at);
+        add_placeholder(&body, &wire->parts[i]);
+        at = wire->parts[i].at;
+    }
+    buf_add(&body, wire->body.data + at, wire->body.length - at);
+    jsonw_name(w, "body");
+    if (wire->content_type)
+        jsonw_string_n(w, body.data, body.length);
+    else
+        jsonw_raw(w, body.data, body.length);
+    buf_free(&body);
+}
+
 static void answer_dry_run(struct call *call, const struct request *request,
                            const struct provider *provider)
 {
@@ -206,39 +248,66 @@ static void answer_dry_run(struct call *call, const struct request *request,
     jsonw_object(w);
     jsonw_member_string(w, "method", wire.post ? "POST" : "GET");
     jsonw_member_string(w, "url", buf_text(&wire.url));
-    jsonw_name(w, "body");
-    jsonw_raw(w, wire.body.data, wire.body.length);
+    jsonw_member_string(w, "content_type", wire.content_type);
+    write_body(w, &wire);
     jsonw_object_end(w);
     wire_request_free(&wire);
     call_send(call);
     call_end(call);
 }
 
+static int refuse(struct call *call, size_t index, const struct error *error)
+{
+    char field[sizeof(error->field)];
+    if (call->verb == VERB_GENERATE) {
+        call_error(call, error);
+        return -1;
+    }
+    snprintf(field, sizeof(field), "jobs.%zu%s%.40s", index, error->field[0] ? "." : "",
+             error->field);
+    return call_fail(call, error->code, field, "job %zu: %s", index, error->message);
+}
+
+static void on_resolved(struct call *call, size_t index, const struct error *error)
+{
+    const struct making *making = call->state;
+    const struct provider *provider = NULL;
+    struct error cause;
+    if (error) {
+        refuse(call, index, error);
+        return;
+    }
+    for (size_t i = 0; i < making->count; i++) {
+        provider = judge(call, making->requests[i], &cause);
+        if (!provider) {
+            refuse(call, i, &cause);
+            return;
+        }
+    }
+    if (making->dry_run)
+        answer_dry_run(call, making->requests[0], provider);
+    else
+        look_for_outputs(call);
+}
+
+static void resolve(struct call *call)
+{
+    const struct making *making = call->state;
+    inputs_resolve(call, making->requests, making->count, on_resolved);
+}
+
 void cmd_generate(struct call *call)
 {
-    const struct provider *provider;
     struct error error;
-    bool dry_run = false;
-    struct request *request = read_request(call, call->args, &provider, &error);
+    struct request *request = read_request(call, call->args, &error);
     if (!request) {
         call_error(call, &error);
         return;
     }
     struct making *making = making_new(call, 1);
     making->requests[making->count++] = request;
-    (void)json_bool(json_get(call->args, "dry_run"), &dry_run);
-    if (dry_run)
-        answer_dry_run(call, request, provider);
-    else
-        look_for_outputs(call);
-}
-
-static int refuse_element(struct call *call, size_t index, const struct error *error)
-{
-    char field[sizeof(error->field)];
-    snprintf(field, sizeof(field), "jobs.%zu%s%.40s", index, error->field[0] ? "." : "",
-             error->field);
-    return call_fail(call, error->code, field, "job %zu: %s", index, error->message);
+    (void)json_bool(json_get(call->args, "dry_run"), &making->dry_run);
+    resolve(call);
 }
 
 /* Whoever asks for a dry run must not be sent a bill. */
@@ -254,15 +323,14 @@ static int check_no_dry_run(struct json_value object, struct error *error)
 static int read_batch(struct call *call, struct json_value jobs)
 {
     struct making *making = making_new(call, json_size(jobs));
-    const struct provider *provider;
     for (struct json_iter it = json_iter(jobs); json_next(&it);) {
         struct error error;
-        struct request *request = read_request(call, it.value, &provider, &error);
+        struct request *request = read_request(call, it.value, &error);
         if (!request)
-            return refuse_element(call, making->count, &error);
+            return refuse(call, making->count, &error);
         making->requests[making->count++] = request;
         if (check_no_dry_run(it.value, &error) < 0)
-            return refuse_element(call, making->count - 1, &error);
+            return refuse(call, making->count - 1, &error);
     }
     return 0;
 }
@@ -280,5 +348,5 @@ void cmd_batch(struct call *call)
         return;
     }
     if (read_batch(call, jobs) == 0)
-        look_for_outputs(call);
+        resolve(call);
 }

@@ -139,6 +139,11 @@ void call_cut_client(struct call *call)
     client_finish(call->session->client);
 }
 
+const struct peer *call_peer(const struct call *call)
+{
+    return client_peer(call->session->client);
+}
+
 void call_close_client(struct call *call)
 {
     call->session->quit = true;

@@ -341,3 +341,389 @@ def test_old_ones_go_and_used_ones_stay(make_daemon):
     assert put_ok(client, png(3)) == again
     assert set(blobs(daemon)) == {young, again}
     refused(client.request('GENERATE {"prompt":"x","image":"%s"}' % old), "not-found", old)
+
+
+def test_what_a_job_needs_stays_until_it_is_done(make_daemon):
+    daemon = make_daemon(options={"limits.blob_age": "1h"}).start()
+    client = daemon.client()
+    needed, unneeded = put_ok(client, png(1)), put_ok(client, png(2))
+    job = client.generate("it moves", image=needed, not_before=soon())
+    daemon.terminate()
+    for name in (needed, unneeded):
+        age(daemon, name, 7200)
+    daemon.start()
+    until(lambda: set(blobs(daemon)) == {needed}, "what nobody needs is gone")
+    client = daemon.client()
+    client.ok(f"CANCEL {job['id']}")
+    daemon.restart()
+    assert set(blobs(daemon)) == {needed}  # RETRY may still want it
+    client = daemon.client()
+    client.ok(f"FORGET {job['id']}")
+    daemon.restart()
+    until(lambda: not blobs(daemon), "nobody needs it any more")
+
+
+def test_using_a_blob_makes_it_young(make_daemon):
+    daemon = make_daemon(options={"limits.blob_age": "1h"}).start()
+    client = daemon.client()
+    name = put_ok(client, png())
+    daemon.terminate()
+    age(daemon, name, 3000)
+    daemon.start()
+    client = daemon.client()
+    job = client.generate("it moves", image=name)
+    assert client.wait(job["id"])[0]["state"] == "done"
+    daemon.terminate()
+    age(daemon, name, 3000)
+    daemon.start()
+    assert daemon.client().generate("again", image=name)
+
+
+# ---- what names an input ----
+
+
+def soon():
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
+
+
+def by_blob(daemon, client, data, kind):
+    return {"image": put_ok(client, data, kind)}
+
+
+def by_data(daemon, client, data, kind):
+    return {"image": {"mime_type": kind, "data": base64.b64encode(data).decode()}}
+
+
+def by_data_alone(daemon, client, data, kind):
+    return {"image": {"data": base64.b64encode(data).decode()}}
+
+
+def by_path(daemon, client, data, kind):
+    path = daemon.directory / "it-has-no-suffix"
+    path.write_bytes(data)
+    return {"image_path": str(path)}
+
+
+IMAGES = {"jpeg": (jpeg(), "image/jpeg"), "png": (png(), "image/png"), "webp": (webp(), "image/webp")}
+
+
+@pytest.mark.parametrize("image", IMAGES)
+@pytest.mark.parametrize("way", [by_blob, by_data, by_data_alone, by_path])
+def test_an_image_gets_to_the_provider(sim, daemon, client, way, image):
+    data, kind = IMAGES[image]
+    job = client.generate("it moves", **way(daemon, client, data, kind))
+    assert job["image"] == {"blob": name_of(data), "mime_type": kind, "bytes": len(data)}
+    done = client.wait(job["id"])[0]
+    assert done["state"] == "done" and done["image"] == job["image"]
+    seen, = sim.operations("it moves")[0]["inputs"]
+    assert seen["role"] == "image" and seen["sha256"] == hashlib.sha256(data).hexdigest()
+    assert seen["mime_type"] == kind
+
+
+def test_first_and_last_frame_and_references(sim, daemon, client):
+    files = [png(seed) for seed in range(5)]
+    path = daemon.directory / "last"
+    path.write_bytes(files[1])
+    job = client.generate("it moves", image=put_ok(client, files[0]), last_frame_path=str(path),
+                          reference_images=[put_ok(client, data) for data in files[2:]])
+    assert client.wait(job["id"])[0]["state"] == "done"
+    seen = {part["sha256"] for part in sim.operations("it moves")[0]["inputs"]}
+    assert seen == {hashlib.sha256(data).hexdigest() for data in files}
+
+
+@pytest.fixture
+def done(client):
+    """A job with a result."""
+    job = client.generate("a cat")
+    return client.wait(job["id"])[0]
+
+
+@pytest.mark.parametrize("how", ["id", "prefix", "operation"])
+def test_the_result_of_a_job_is_a_video(client, done, how):
+    name = {"id": done["id"], "prefix": done["id"][:20].lower(), "operation": done["operation_name"]}[how]
+    job = client.generate("more of it", video=name)
+    file = done["files"][0]
+    assert job["video"] == {"job": done["id"], "file": file["path"], "mime_type": "video/mp4",
+                            "provider": "gemini", "operation": done["operation_name"],
+                            "uri": done["video_uri"], "bytes": file["bytes"]}
+    assert client.wait(job["id"])[0]["state"] == "done"
+
+
+def test_an_operation_that_is_no_jobs_is_asked_for(client, done):
+    client.ok(f"FORGET {done['id']}")
+    job = client.generate("more of it", video=done["operation_name"])
+    assert job["video"] == {"provider": "gemini", "operation": done["operation_name"],
+                            "uri": done["video_uri"]}
+    assert client.wait(job["id"])[0]["state"] == "done"
+
+
+def test_a_video_as_a_blob(sim, client):
+    data = mp4()
+    job = client.generate("make it blue", video=put_ok(client, data))
+    assert job["video"] == {"blob": name_of(data), "mime_type": "video/mp4", "bytes": len(data)}
+    assert client.wait(job["id"])[0]["state"] == "done"
+    seen, = sim.operations("make it blue")[0]["inputs"]
+    assert seen["sha256"] == hashlib.sha256(data).hexdigest()
+
+
+def test_results_that_are_not_there(daemon, client, done):
+    waiting = client.generate("later", not_before=soon())
+    for name, code in ((waiting["id"], "conflict"), ("7ZZZZZZZZZZZZZZZZZZZZZZZZZ", "not-found"),
+                       ("v1_never-heard-of", "not-found"), (done["id"][:3], "invalid-argument")):
+        client.err('GENERATE {"prompt":"x","video":"%s"}' % name, code, "video")
+    client.err('GENERATE {"prompt":"x","image":"%s"}' % done["id"], "invalid-argument", "image")
+    daemon.path_of(done).unlink()
+    client.err('GENERATE {"prompt":"x","video":"%s"}' % done["id"], "not-found", "video")
+
+
+def test_an_unambiguous_prefix_is_needed(client, done):
+    client.wait(client.generate("a dog")["id"])
+    client.err('GENERATE {"prompt":"x","video":"%s"}' % done["id"][:4], "invalid-argument", "video")
+
+
+def encoded(data):
+    return {"data": base64.b64encode(data).decode()}
+
+
+WRONG = [
+    ({"image": name_of(b"never put")}, "not-found", "image", "no blob"),
+    ({"image": "sha256-123"}, "invalid-argument", "image", "64 hexadecimal"),
+    ({"image": name_of(b"").upper()}, "not-found", "image", "no such job"),
+    ({"image": "https://example.com/a.png"}, "invalid-argument", "image", "PUT"),
+    ({"image": "gs://bucket/a.png"}, "invalid-argument", "image", "PUT"),
+    ({"video": "http://example.com/a.mp4"}, "invalid-argument", "video", "https://"),
+    ({"video": "file:///etc/passwd"}, "invalid-argument", "video", "https://"),
+    ({"image": encoded(mp4())}, "invalid-argument", "image", "video/mp4"),
+    ({"last_frame": encoded(mp4())}, "invalid-argument", "last_frame", "an image"),
+    ({"video": encoded(png())}, "invalid-argument", "video", "image/png"),
+    ({"reference_images": [encoded(png()), encoded(mp4())]}, "invalid-argument", "reference_images.1",
+     "an image"),
+    ({"image": encoded(b"hello, this is no image")}, "invalid-argument", "image", "JPEG"),
+    ({"image": {"mime_type": "image/jpeg", **encoded(png())}}, "invalid-argument", "image", "image/png"),
+    ({"image": {"data": "%%%%"}}, "invalid-argument", "image", "base64"),
+    ({"image": {"data": "AAA"}}, "invalid-argument", "image", "base64"),
+    ({"image": {"data": "=AAA"}}, "invalid-argument", "image", "base64"),
+    ({"image": {"data": "AA=="}}, "invalid-argument", "image", "JPEG"),
+    ({"image": {"data": "===="}}, "invalid-argument", "image", "base64"),
+    ({"image": ""}, "invalid-argument", "image", ""),
+    ({"image": 7}, "invalid-argument", "image", ""),
+    ({"image_path": "relative.png"}, "invalid-argument", "image_path", "absolute"),
+    ({"image_path": "/nonexistent/a.png"}, "not-found", "image_path", "/nonexistent does not exist"),
+    ({"image_path": "/etc"}, "invalid-argument", "image_path", "not a regular file"),
+    ({"image_path": "/etc/passwd"}, "invalid-argument", "image_path", "JPEG"),
+    ({"image_path": "/etc/../etc/passwd"}, "invalid-argument", "image_path", "\"..\""),
+    ({"image_path": "/proc/self/exe"}, "invalid-argument", "image_path", "symbolic link"),
+    ({"image_path": "/dev/zero"}, "invalid-argument", "image_path", "not a regular file"),
+    ({"image": encoded(png()), "image_path": "/x"}, "invalid-argument", "image_path", "twice"),
+]
+
+
+@pytest.mark.parametrize("fields,code,field,word", WRONG)
+def test_what_is_no_input(daemon, client, fields, code, field, word):
+    line = json.dumps({"prompt": "x", **fields})
+    assert word in client.err(f"GENERATE {line}", code, field)["message"]
+    error = client.err('BATCH {"jobs":[{"prompt":"fine"},%s]}' % line, code, f"jobs.1.{field}")
+    assert word in error["message"] and "job 1" in error["message"]
+    assert not client.items("LIST")
+
+
+def test_a_dry_run_leaves_the_bytes_out(sim, client):
+    name = put_ok(client, png())
+    shown = client.ok(f'GENERATE {{"prompt":"it moves","image":"{name}","dry_run":true}}')
+    assert f"<{name} as base64, {len(png())} bytes>" in json.dumps(shown["request"]["body"])
+    assert base64.b64encode(png()).decode() not in json.dumps(shown)
+    shown = client.ok(json.dumps({"prompt": "it moves", "image": name, "model": VEO, "dry_run": True})
+                      .join(["GENERATE ", ""]))
+    image = shown["request"]["body"]["instances"][0]["image"]
+    assert image["bytesBase64Encoded"] == f"<{name} as base64, {len(png())} bytes>"
+    assert image["mimeType"] == "image/png"
+    assert not sim.operations()
+
+
+def test_a_key_goes_by_the_content(daemon, client):
+    path = daemon.directory / "picture"
+    path.write_bytes(png(1))
+    job = client.generate("it moves", key="k", image_path=str(path))
+    assert client.generate("it moves", key="k", image=put_ok(client, png(1)))["id"] == job["id"]
+    assert client.generate("it moves", key="k", image=encoded(png(1)))["id"] == job["id"]
+    path.write_bytes(png(2))
+    client.err(json.dumps({"prompt": "it moves", "key": "k", "image_path": str(path)})
+               .join(["GENERATE ", ""]), "conflict", "key")
+
+
+def test_a_batch_names_one_thing_many_times(sim, daemon, client):
+    path = daemon.directory / "picture"
+    path.write_bytes(png())
+    jobs = [{"prompt": f"it moves {i}", "image_path": str(path)} for i in range(300)]
+    assert client.ok("BATCH " + json.dumps({"jobs": jobs}))["count"] == 300
+    assert list(blobs(daemon)) == [name_of(png())]
+    shown = client.items('LIST {"limit":1000}')
+    assert len(shown) == 300
+    assert {job["image"]["blob"] for job in shown} == {name_of(png())}
+
+
+def test_inputs_outlive_a_crash(sim, make_daemon):
+    daemon = make_daemon().start()
+    client = daemon.client()
+    job = client.generate("it moves", image=put_ok(client, png()), not_before=soon())
+    daemon.kill()
+    daemon.start()
+    assert daemon.job(job["id"])["image"] == job["image"]
+    client = daemon.client()
+    client.ok(f"HOLD {job['id']}")
+    client.ok(f"RELEASE {job['id']}")
+    assert daemon.job(job["id"])["image"]["blob"] == name_of(png())
+
+
+# ---- other users ----
+
+
+def test_a_blob_serves_only_who_put_it(as_root, daemon):
+    ours, theirs = daemon.client(uid=NOBODY), daemon.client(uid=OTHER)
+    name = put_ok(ours, png())
+    line = f'GENERATE {{"prompt":"x","image":"{name}"}}'
+    theirs.err(line, "not-found", "image")
+    daemon.client().err(line, "not-found", "image")  # not even an admin
+    assert put_ok(theirs, png()) == name and len(blobs(daemon)) == 1
+    assert theirs.generate("x", image=name)["image"]["blob"] == name
+    assert ours.generate("x", image=name)
+
+
+def test_a_result_serves_only_its_owner(as_root, daemon):
+    ours, theirs = daemon.client(uid=NOBODY), daemon.client(uid=OTHER)
+    done = ours.wait(ours.generate("a cat")["id"])[0]
+    for name in (done["id"], done["id"][:22], done["operation_name"]):
+        theirs.err(f'GENERATE {{"prompt":"x","video":"{name}"}}', "not-found", "video")
+        assert ours.generate("x", video=name)["video"]["job"] == done["id"]
+
+
+def client_of(daemon, uid, gid, groups=()):
+    """A client of that user, with those groups."""
+    import socket
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups(groups)
+            os.setgid(gid)
+            os.setuid(uid)
+            connected = socket.socket(socket.AF_UNIX)
+            connected.connect(daemon.socket)
+            socket.send_fds(theirs, [b"+"], [connected.fileno()])
+        finally:
+            os._exit(0)
+    theirs.close()
+    with ours:
+        descriptor = socket.recv_fds(ours, 16, 1)[1][0]
+    os.waitpid(child, 0)
+    client = Client.__new__(Client)
+    client.socket = socket.socket(fileno=descriptor)
+    client.socket.settimeout(PATIENCE)
+    client.timeout, client.buffer = PATIENCE, bytearray()
+    daemon.clients.append(client)
+    return client
+
+
+ALICE, BOB, CAROL, STAFF = 40001, 40002, 40003, 50001
+
+
+@pytest.fixture
+def pictures(as_root, daemon):
+    """Alice's folder; the way there is open to all."""
+    os.chmod(daemon.directory, 0o755)
+    folder = daemon.directory / "alice"
+    folder.mkdir()
+    os.chown(folder, ALICE, STAFF)
+    return folder
+
+
+def picture(folder, mode, seed=0, owner=ALICE, group=STAFF):
+    path = folder / f"picture-{mode:o}-{seed}"
+    path.write_bytes(png(seed))
+    os.chown(path, owner, group)
+    os.chmod(path, mode)
+    return path
+
+
+def may_read(client, path):
+    reply = client.request("GENERATE " + json.dumps({"prompt": "x", "image_path": str(path),
+                                                     "dry_run": True}))
+    if reply.word == "OK":
+        assert reply.value["image"]["blob"] == name_of(path.read_bytes())
+        return True
+    assert reply.value["code"] == "invalid-argument" and reply.value["field"] == "image_path", reply
+    assert "you may not" in reply.value["message"], reply
+    return False
+
+
+# The file's mode → who of its owner, its group, a member of its group, and others may read it.
+MODES = {0o600: (True, False, False, False), 0o640: (True, True, True, False),
+         0o644: (True, True, True, True), 0o604: (True, False, False, True),
+         0o044: (False, True, True, True), 0o000: (False, False, False, False)}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_path_is_read_as_its_sender_could(pictures, daemon, mode):
+    os.chmod(pictures, 0o755)
+    path = picture(pictures, mode)
+    people = (client_of(daemon, ALICE, ALICE), client_of(daemon, BOB, STAFF),
+              client_of(daemon, CAROL, CAROL, [1, STAFF]), client_of(daemon, CAROL, CAROL, [1]))
+    assert tuple(may_read(client, path) for client in people) == MODES[mode]
+    for uid, gid, groups, expected in ((ALICE, ALICE, [], MODES[mode][0]), (BOB, STAFF, [], MODES[mode][1]),
+                                       (CAROL, CAROL, [STAFF], MODES[mode][2]),
+                                       (CAROL, CAROL, [], MODES[mode][3])):
+        assert kernel_lets(path, uid, gid, groups) == expected
+    assert may_read(daemon.client(), path)  # root
+
+
+def kernel_lets(path, uid, gid, groups):
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups(groups)
+            os.setgid(gid)
+            os.setuid(uid)
+            os._exit(0 if os.access(path, os.R_OK) else 1)
+        finally:
+            os._exit(2)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.parametrize("mode,member,other", [(0o711, True, True), (0o710, True, False),
+                                               (0o700, False, False), (0o766, False, False)])
+def test_folders_must_be_searchable(pictures, daemon, mode, member, other):
+    path = picture(pictures, 0o644)
+    os.chmod(pictures, mode)
+    assert may_read(client_of(daemon, ALICE, ALICE), path)
+    assert may_read(client_of(daemon, BOB, BOB, [STAFF]), path) == member
+    assert may_read(client_of(daemon, BOB, BOB), path) == other
+    hidden = client_of(daemon, BOB, BOB).request(
+        "GENERATE " + json.dumps({"prompt": "x", "image_path": str(pictures / "nothing-here")}))
+    assert ("does not exist" in hidden.value["message"]) == other  # no more is told than it could see
+
+
+def test_no_link_leads_anywhere(pictures, daemon):
+    secret = picture(pictures, 0o600)
+    os.chmod(pictures, 0o755)
+    (pictures / "link").symlink_to(secret)
+    (daemon.directory / "folder").symlink_to(pictures)
+    (daemon.directory / "mine").write_bytes(png(7))
+    (pictures / "out").symlink_to(daemon.directory / "mine")
+    for client in (client_of(daemon, ALICE, ALICE), client_of(daemon, BOB, BOB)):
+        for path in (pictures / "link", pictures / "out", daemon.directory / "folder" / secret.name):
+            error = client.err("GENERATE " + json.dumps({"prompt": "x", "image_path": str(path)}),
+                               "invalid-argument", "image_path")
+            assert "symbolic link" in error["message"]
+    os.mkfifo(pictures / "fifo")
+    error = daemon.client().err("GENERATE " + json.dumps({"prompt": "x", "image_path": str(pictures / "fifo")}),
+                                "invalid-argument", "image_path")
+    assert "not a regular file" in error["message"]
+
+
+def test_a_path_that_is_too_long_a_file(make_daemon):
+    daemon = make_daemon(options={"limits.blob_bytes": "2K"}).start()
+    path = daemon.directory / "big"
+    path.write_bytes(jpeg(3000))
+    error = daemon.client().err("GENERATE " + json.dumps({"prompt": "x", "image_path": str(path)}),
+                                "too-long", "image_path")
+    assert "blob_bytes" in error["message"]
