@@ -38,21 +38,6 @@ int64_t engine_backoff(const struct engine *engine, int earlier)
 
 /* ---- public ---- */
 
-/* Fresh memory. */
-static struct sched_provider *paces_of(const struct engine_config *config)
-{
-    struct sched_provider *providers = mem_alloc((config->provider_count + 1) * sizeof(*providers));
-    for (size_t i = 0; i < config->provider_count; i++)
-        providers[i] = (struct sched_provider){
-            .weight = config->providers[i].weight,
-            .limits = {.per_minute = config->providers[i].rate_per_minute,
-                       .in_flight_max = config->providers[i].in_flight,
-                       .unanswered_max = config->submit_at_once,
-                       .backoff = config->backoff},
-        };
-    return providers;
-}
-
 struct engine *engine_new(uv_loop_t *loop, const struct engine_config *config, struct http *http,
                           struct store *store)
 {
@@ -64,7 +49,7 @@ struct engine *engine_new(uv_loop_t *loop, const struct engine_config *config, s
     engine->config = *config;
     engine->http = http;
     engine->store = store;
-    struct sched_provider *paces = paces_of(config);
+    struct sched_provider *paces = engine_paces(config);
     engine->sched = sched_new(paces, config->provider_count, config->in_flight);
     free(paces);
     engine->learn = learn_new();
@@ -82,7 +67,7 @@ struct engine *engine_new(uv_loop_t *loop, const struct engine_config *config, s
 void engine_set_config(struct engine *engine, const struct engine_config *config)
 {
     engine->config = *config;
-    struct sched_provider *paces = paces_of(config);
+    struct sched_provider *paces = engine_paces(config);
     sched_set_limits(engine->sched, paces, config->in_flight);
     free(paces);
     money_set_limits(engine);
@@ -197,61 +182,6 @@ void engine_free(struct engine *engine)
     learn_free(engine->learn);
     free(engine->provider_private);
     free(engine);
-}
-
-static bool takes(const struct provider *provider, const struct request *request,
-                  struct error *error)
-{
-    return (!request->provider || strcmp(request->provider, provider->name) == 0) &&
-           provider_takes(provider, request->model) &&
-           provider->dialect->check(provider, request, error) == 0;
-}
-
-uint64_t engine_takers(const struct engine *engine, const struct request *request)
-{
-    uint64_t takers = 0;
-    for (size_t i = 0; i < engine->config.provider_count; i++)
-        if (takes(&engine->config.providers[i].provider, request, NULL))
-            takers |= UINT64_C(1) << i;
-    return takers;
-}
-
-static void refuse_all(const struct engine *engine, const struct request *request,
-                       struct error *error)
-{
-    if (request->provider && engine_provider_named(engine, request->provider))
-        error_set(error, ERROR_INVALID_ARGUMENT, "model",
-                  "provider \"%s\" doesn't take the model \"%s\"; MODELS lists what it takes",
-                  request->provider, request->model);
-    else if (request->provider)
-        error_set(error, ERROR_INVALID_ARGUMENT, "provider",
-                  "no provider is named \"%s\"; MODELS lists them", request->provider);
-    else
-        error_set(error, ERROR_INVALID_ARGUMENT, "model",
-                  "no provider takes the model \"%s\"; MODELS lists what they take",
-                  request->model);
-}
-
-const struct provider *engine_choose(const struct engine *engine, const struct request *request,
-                                     struct error *error)
-{
-    struct error first = {0}, *reason = &first;
-    bool is_checked = false;
-    for (size_t i = 0; i < engine->config.provider_count; i++) {
-        const struct provider *provider = &engine->config.providers[i].provider;
-        if ((request->provider && strcmp(request->provider, provider->name) != 0) ||
-            !provider_takes(provider, request->model))
-            continue;
-        if (provider->dialect->check(provider, request, reason) == 0)
-            return provider;
-        is_checked = true;
-        reason = NULL;
-    }
-    if (!is_checked)
-        refuse_all(engine, request, error);
-    else if (error)
-        *error = first;
-    return NULL;
 }
 
 struct making {
@@ -511,21 +441,4 @@ void engine_stats(const struct engine *engine, struct engine_stats *ret)
     ret->waiting = sched_waiting(engine->sched);
     ret->live = engine->task_count;
     ret->store_failing = engine->store_failing;
-}
-
-bool engine_pace(const struct engine *engine, size_t index, struct engine_pace *ret)
-{
-    int64_t now = engine_steady_ms();
-    struct sched_view view;
-    if (!sched_look_at(engine->sched, index, now, &view))
-        return false;
-    int64_t left = view.shut_until - now;
-    *ret = (struct engine_pace){
-        .provider = engine->config.providers[view.provider].provider.name,
-        .model = view.model,
-        .in_flight = view.in_flight,
-        .per_minute = view.per_minute,
-        .shut_until = left > 0 ? engine_wall_ms() + left : 0,
-    };
-    return true;
 }

@@ -117,14 +117,17 @@ int64_t engine_backoff(const struct engine *engine, int earlier);
 /* Calls `stopped` if that was asked for and no submission is under way any more. */
 void engine_maybe_stopped(struct engine *engine);
 
+/* choose.c: a bit for each provider that would take it. */
+uint64_t engine_takers(const struct engine *engine, const struct request *request);
+/* What the scheduler is to know of the providers; fresh memory. */
+struct sched_provider *engine_paces(const struct engine_config *config);
+
 /* tasks.c: the live jobs, and the one timer for all of them. */
 struct task *engine_task(const struct engine *engine, const char *id); /* NULL: not live */
 struct task **engine_list_tasks(const struct engine *engine); /* fresh memory, task_count of them */
 struct engine_provider *engine_provider_named(const struct engine *engine, const char *name);
 /* The one that its operation is at, or the first that would take it; NULL: none. */
 struct engine_provider *engine_provider_for(const struct engine *engine, const struct job *job);
-/* A bit for each provider that would take it. */
-uint64_t engine_takers(const struct engine *engine, const struct request *request);
 size_t engine_provider_index(const struct engine *engine, const struct engine_provider *provider);
 void engine_arm(struct engine *engine);
 void engine_init_timer(struct engine *engine);
