@@ -1,212 +1,17 @@
 #include "daemon/core/sched.h"
 
-#include <search.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "daemon/core/sched_lists.h"
 #include "proto/mem.h"
 
-#define BUSY_MS   1000 /* how long the one whose turn it is keeps a job waiting for an answer */
-#define PAIRS_MAX 1024 /* beyond which unused ones are forgotten */
-
-/* One model of one provider. */
-struct sched_pair {
-    char *model;
-    size_t provider;
-    struct pace pace;
-    char *reason;
-    int64_t turn;         /* of the smooth weighted round robin */
-    int64_t last_news_at; /* the last submission or answer */
-    size_t index;         /* in sched->pairs */
-    unsigned queues;      /* that refer to it */
-};
-
-struct sched_queue {
-    char *model;
-    uint64_t providers;
-    struct heap ready;
-    size_t index; /* in sched->queues */
-    size_t pair_count;
-    struct sched_pair *pairs[];
-};
-
-struct provider_state {
-    unsigned weight;
-    struct pace_limits limits;
-    struct gate gate;
-    char *reason;
-    bool unready;
-};
-
-struct sched {
-    struct provider_state *providers;
-    size_t provider_count;
-    struct heap delayed;
-    struct sched_queue **queues;
-    size_t queue_count, queue_capacity;
-    void *queue_tree; /* tsearch(3) by model and providers */
-    struct sched_pair **pairs;
-    size_t pair_count, pair_capacity;
-    void *pair_tree; /* tsearch(3) by model and provider */
-    size_t forget_at;
-    size_t waiting;
-    unsigned in_flight;
-    unsigned in_flight_max;
-};
-
-/* ---- order ---- */
-
-static struct sched_entry *entry_of(struct heap_node *node)
-{
-    return heap_entry(node, struct sched_entry, node);
-}
-
-static const struct sched_entry *entry_in(const struct heap_node *node)
-{
-    return entry_of((struct heap_node *)(uintptr_t)node);
-}
-
-static bool goes_first(const struct sched_entry *a, const struct sched_entry *b)
-{
-    if (a->priority != b->priority)
-        return a->priority > b->priority;
-    return strcmp(a->id, b->id) < 0;
-}
-
-static bool less_ready(const struct heap_node *a, const struct heap_node *b)
-{
-    return goes_first(entry_in(a), entry_in(b));
-}
+#define BUSY_MS 1000 /* how long the one whose turn it is keeps a job waiting for an answer */
 
 static bool less_delayed(const struct heap_node *a, const struct heap_node *b)
 {
-    return entry_in(a)->not_before < entry_in(b)->not_before;
+    return sched_entry_of((struct heap_node *)(uintptr_t)a)->not_before <
+           sched_entry_of((struct heap_node *)(uintptr_t)b)->not_before;
 }
-
-static int compare_queues(const void *a, const void *b)
-{
-    const struct sched_queue *left = a, *right = b;
-    if (left->providers != right->providers)
-        return left->providers < right->providers ? -1 : 1;
-    return strcmp(left->model, right->model);
-}
-
-static int compare_pairs(const void *a, const void *b)
-{
-    const struct sched_pair *left = a, *right = b;
-    if (left->provider != right->provider)
-        return left->provider < right->provider ? -1 : 1;
-    return strcmp(left->model, right->model);
-}
-
-/* ---- pairs and queues come and go ---- */
-
-static void free_pair(struct sched *sched, struct sched_pair *pair)
-{
-    tdelete(pair, &sched->pair_tree, compare_pairs);
-    struct sched_pair *last = sched->pairs[--sched->pair_count];
-    sched->pairs[pair->index] = last;
-    last->index = pair->index;
-    free(pair->model);
-    free(pair->reason);
-    free(pair);
-}
-
-/* Models are the clients' words, and there is no end of them. */
-static void forget_unused_pairs(struct sched *sched)
-{
-    for (size_t i = sched->pair_count; i-- > 0;) {
-        struct sched_pair *pair = sched->pairs[i];
-        if (pair->queues == 0 && pair->pace.in_flight == 0 && pair->pace.unanswered == 0)
-            free_pair(sched, pair);
-    }
-    sched->forget_at = 2 * sched->pair_count > PAIRS_MAX ? 2 * sched->pair_count : PAIRS_MAX;
-}
-
-static struct sched_pair *find_pair(const struct sched *sched, size_t provider, const char *model)
-{
-    const struct sched_pair key = {.model = (char *)(uintptr_t)model, .provider = provider};
-    void *found = tfind(&key, &sched->pair_tree, compare_pairs);
-    return found ? *(struct sched_pair **)found : NULL;
-}
-
-static struct sched_pair *get_pair(struct sched *sched, size_t provider, const char *model)
-{
-    struct sched_pair *pair = find_pair(sched, provider, model);
-    if (pair)
-        return pair;
-    if (sched->pair_count >= sched->forget_at)
-        forget_unused_pairs(sched);
-    if (sched->pair_count == sched->pair_capacity) {
-        sched->pair_capacity = sched->pair_capacity ? 2 * sched->pair_capacity : 8;
-        sched->pairs = mem_resize(sched->pairs, sched->pair_capacity, sizeof(struct sched_pair *));
-    }
-    pair = mem_alloc(sizeof(*pair));
-    pair->model = mem_strdup(model);
-    pair->provider = provider;
-    pair->index = sched->pair_count;
-    pace_init(&pair->pace, &sched->providers[provider].limits);
-    sched->pairs[sched->pair_count++] = pair;
-    tsearch(pair, &sched->pair_tree, compare_pairs);
-    return pair;
-}
-
-static struct sched_queue *new_queue(struct sched *sched, const struct sched_entry *entry)
-{
-    size_t count = (size_t)__builtin_popcountll(entry->providers);
-    struct sched_queue *queue = mem_alloc(sizeof(*queue) + count * sizeof(struct sched_pair *));
-    queue->model = mem_strdup(entry->model);
-    queue->providers = entry->providers;
-    heap_init(&queue->ready, less_ready);
-    for (size_t i = 0; i < sched->provider_count; i++)
-        if (entry->providers & (UINT64_C(1) << i)) {
-            struct sched_pair *pair = get_pair(sched, i, entry->model);
-            pair->queues++;
-            queue->pairs[queue->pair_count++] = pair;
-        }
-    if (sched->queue_count == sched->queue_capacity) {
-        sched->queue_capacity = sched->queue_capacity ? 2 * sched->queue_capacity : 8;
-        sched->queues =
-            mem_resize(sched->queues, sched->queue_capacity, sizeof(struct sched_queue *));
-    }
-    queue->index = sched->queue_count;
-    sched->queues[sched->queue_count++] = queue;
-    tsearch(queue, &sched->queue_tree, compare_queues);
-    return queue;
-}
-
-static void free_queue(struct sched *sched, struct sched_queue *queue)
-{
-    tdelete(queue, &sched->queue_tree, compare_queues);
-    struct sched_queue *last = sched->queues[--sched->queue_count];
-    sched->queues[queue->index] = last;
-    last->index = queue->index;
-    for (size_t i = 0; i < queue->pair_count; i++)
-        queue->pairs[i]->queues--;
-    heap_free(&queue->ready);
-    free(queue->model);
-    free(queue);
-}
-
-static void join_queue(struct sched *sched, struct sched_entry *entry)
-{
-    const struct sched_queue key = {.model = (char *)(uintptr_t)entry->model,
-                                    .providers = entry->providers};
-    void *found = tfind(&key, &sched->queue_tree, compare_queues);
-    entry->queue = found ? *(struct sched_queue **)found : new_queue(sched, entry);
-    heap_add(&entry->queue->ready, &entry->node);
-}
-
-static void leave_queue(struct sched *sched, struct sched_entry *entry)
-{
-    struct sched_queue *queue = entry->queue;
-    heap_remove(&queue->ready, &entry->node);
-    entry->queue = NULL;
-    if (queue->ready.count == 0)
-        free_queue(sched, queue);
-}
-
-/* ---- the whole ---- */
 
 struct sched *sched_new(const struct sched_provider *providers, size_t count,
                         unsigned in_flight_max)
@@ -214,7 +19,7 @@ struct sched *sched_new(const struct sched_provider *providers, size_t count,
     struct sched *sched = mem_alloc(sizeof(*sched));
     sched->providers = mem_alloc((count + 1) * sizeof(*sched->providers));
     sched->provider_count = count;
-    sched->forget_at = PAIRS_MAX;
+    sched->forget_at = SCHED_PAIRS_MAX;
     heap_init(&sched->delayed, less_delayed);
     sched_set_limits(sched, providers, in_flight_max);
     return sched;
@@ -236,15 +41,10 @@ void sched_free(struct sched *sched)
 {
     if (!sched)
         return;
-    while (sched->queue_count > 0)
-        free_queue(sched, sched->queues[0]);
-    while (sched->pair_count > 0)
-        free_pair(sched, sched->pairs[0]);
     for (size_t i = 0; i < sched->provider_count; i++)
         free(sched->providers[i].reason);
     heap_free(&sched->delayed);
-    free(sched->queues);
-    free(sched->pairs);
+    sched_free_lists(sched);
     free(sched->providers);
     free(sched);
 }
@@ -265,18 +65,18 @@ void sched_remove(struct sched *sched, struct sched_entry *entry)
     if (entry->delayed)
         heap_remove(&sched->delayed, &entry->node);
     else
-        leave_queue(sched, entry);
+        sched_leave_queue(sched, entry);
 }
 
 static void ripen(struct sched *sched, int64_t now)
 {
     for (struct heap_node *node; (node = heap_first(&sched->delayed));) {
-        struct sched_entry *entry = entry_of(node);
+        struct sched_entry *entry = sched_entry_of(node);
         if (entry->not_before > now)
             return;
         heap_remove(&sched->delayed, node);
         entry->delayed = false;
-        join_queue(sched, entry);
+        sched_join_queue(sched, entry);
     }
 }
 
@@ -342,8 +142,8 @@ static struct sched_entry *best_head(const struct sched *sched, int64_t now,
 {
     struct sched_entry *first = NULL;
     for (size_t i = 0; i < sched->queue_count; i++) {
-        struct sched_entry *entry = entry_of(heap_first(&sched->queues[i]->ready));
-        if (first && !goes_first(entry, first))
+        struct sched_entry *entry = sched_entry_of(heap_first(&sched->queues[i]->ready));
+        if (first && !sched_goes_first(entry, first))
             continue;
         struct sched_pair *pair = choose(sched, sched->queues[i], now);
         if (!pair)
@@ -383,7 +183,7 @@ void sched_took_off(struct sched *sched, struct sched_entry *entry, size_t provi
 {
     if (entry->pair)
         return;
-    put_in_flight(sched, entry, get_pair(sched, provider, entry->model));
+    put_in_flight(sched, entry, sched_get_pair(sched, provider, entry->model));
     pace_took_off(&entry->pair->pace);
 }
 
@@ -430,7 +230,7 @@ int64_t sched_next(struct sched *sched, int64_t now)
     if (sched->in_flight >= sched->in_flight_max)
         return INT64_MAX;
     struct heap_node *node = heap_first(&sched->delayed);
-    int64_t next = node ? entry_of(node)->not_before : INT64_MAX;
+    int64_t next = node ? sched_entry_of(node)->not_before : INT64_MAX;
     for (size_t i = 0; i < sched->queue_count && next > now; i++) {
         int64_t opens = queue_opens(sched, sched->queues[i], now);
         next = opens < next ? opens : next;
@@ -544,7 +344,7 @@ static void look(const struct sched *sched, const struct sched_pair *pair, int64
 bool sched_look(const struct sched *sched, size_t provider, const char *model, int64_t now,
                 struct sched_view *ret)
 {
-    const struct sched_pair *pair = find_pair(sched, provider, model);
+    const struct sched_pair *pair = sched_find_pair(sched, provider, model);
     if (pair)
         look(sched, pair, now, ret);
     return pair != NULL;
