@@ -10,44 +10,19 @@
 
 enum speaker { ANYBODY, PROVIDER };
 
-#define ELSEWHERE(shuts)                     \
-    {                                        \
-        RETRY_ELSEWHERE, shuts, false, false \
-    }
-#define BACK_OFF                                    \
-    {                                               \
-        RETRY_BACK_OFF, SHUTS_NOTHING, false, false \
-    }
-#define GATE                                  \
-    {                                         \
-        RETRY_GATE, SHUTS_MODEL, false, false \
-    }
-#define GATE_AND_SLOW                        \
-    {                                        \
-        RETRY_GATE, SHUTS_MODEL, true, false \
-    }
-#define GATE_FOR_THE_DAY                     \
-    {                                        \
-        RETRY_GATE, SHUTS_MODEL, false, true \
-    }
-#define HOLD                                     \
-    {                                            \
-        RETRY_HOLD, SHUTS_PROVIDER, false, false \
-    }
-#define FAIL                                    \
-    {                                           \
-        RETRY_FAIL, SHUTS_NOTHING, false, false \
-    }
-#define UNCERTAIN                                    \
-    {                                                \
-        RETRY_UNCERTAIN, SHUTS_NOTHING, false, false \
-    }
+/* clang-format off */
+#define ELSEWHERE(shuts) {RETRY_ELSEWHERE, shuts, false, false}
+#define BACK_OFF         {RETRY_BACK_OFF, SHUTS_NOTHING, false, false}
+#define GATE             {RETRY_GATE, SHUTS_MODEL, false, false}
+#define GATE_AND_SLOW    {RETRY_GATE, SHUTS_MODEL, true, false}
+#define GATE_FOR_THE_DAY {RETRY_GATE, SHUTS_MODEL, false, true}
+#define HOLD             {RETRY_HOLD, SHUTS_PROVIDER, false, false}
+#define FAIL             {RETRY_FAIL, SHUTS_NOTHING, false, false}
+#define UNCERTAIN        {RETRY_UNCERTAIN, SHUTS_NOTHING, false, false}
 
 /* Statuses from and to; who must have spoken; globs for code and quota id, NULL for any. Quotas are
- * counted by project and model. A spend limit is one of ten minutes that roll on, and says nothing
- * of how many submissions are allowed. 408, 502 and 504, and whatever a gateway says with 5xx, may
+ * counted by project and model; a spend limit of the last ten minutes is as good as one. 408, 502 and 504, and whatever a gateway says with 5xx, may
  * come after the provider has accepted. */
-/* clang-format off */
 static const struct row {
     enum retry_end end;
     int from, to;
@@ -69,8 +44,6 @@ static const struct row {
     {RETRY_ANSWERED,  403, 403, ANYBODY, NULL, NULL, ELSEWHERE(SHUTS_PROVIDER)},
     {RETRY_ANSWERED,  404, 404, ANYBODY, NULL, NULL, ELSEWHERE(SHUTS_MODEL)},
     {RETRY_ANSWERED,  408, 408, ANYBODY, NULL, NULL, UNCERTAIN},
-    {RETRY_ANSWERED,  429, 429, ANYBODY, "*spend*", NULL, GATE},
-    {RETRY_ANSWERED,  429, 429, ANYBODY, NULL, "*Spend*", GATE},
     {RETRY_ANSWERED,  429, 429, ANYBODY, "quota-per-day", NULL, GATE_FOR_THE_DAY},
     {RETRY_ANSWERED,  429, 429, ANYBODY, "quota-exceeded", NULL, GATE_FOR_THE_DAY},
     {RETRY_ANSWERED,  429, 429, ANYBODY, NULL, "*PerDay*", GATE_FOR_THE_DAY},

@@ -57,12 +57,6 @@ static const struct {
      SHUTS_MODEL,
      false,
      true},
-    {{RETRY_ANSWERED, 429, OWN, "spend-limit", NULL}, RETRY_GATE, SHUTS_MODEL, false, false},
-    {{RETRY_ANSWERED, 429, OWN, "resource-exhausted", "SpendPerTenMinutes"},
-     RETRY_GATE,
-     SHUTS_MODEL,
-     false,
-     false},
     {{RETRY_ANSWERED, 503, false, NULL, NULL}, RETRY_GATE, SHUTS_MODEL, false, false},
 
     {{RETRY_ANSWERED, 500, OWN, "internal", NULL}, RETRY_BACK_OFF, 0, false, false},
