@@ -299,13 +299,15 @@ struct json *outcome_open(struct outcome *outcome, const struct wire_reply *repl
     return NULL;
 }
 
-/* An address as it may stand in a request line: what isn't printable ASCII is percent-encoded. */
+/* An address as it may stand in a request line: what isn't printable ASCII is percent-encoded. But
+ * the name of an object in Cloud Storage is no address, and stays as it is. */
 static char *printable_uri(const char *text)
 {
+    bool is_object = strncmp(text, "gs://", 5) == 0;
     struct buf uri;
     buf_init(&uri, URI_MAX);
     for (const unsigned char *c = (const unsigned char *)text; *c; c++)
-        if (*c > 0x20 && *c < 0x7f)
+        if (is_object ? *c >= 0x20 && *c != 0x7f : *c > 0x20 && *c < 0x7f)
             buf_add_byte(&uri, (char)*c);
         else
             buf_addf(&uri, "%%%02X", *c);

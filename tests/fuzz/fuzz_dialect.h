@@ -39,8 +39,9 @@ static inline void check_results(const struct outcome *outcome)
     for (size_t i = 0; i < outcome->result_count; i++) {
         const struct outcome_result *result = &outcome->results[i];
         require((result->uri != NULL) == (result->inline_index < 0));
+        bool is_object = result->uri && strncmp(result->uri, "gs://", 5) == 0;
         for (const char *c = result->uri; c && *c; c++)
-            require(*c > 0x20 && *c < 0x7f);
+            require(is_object ? (unsigned char)*c >= 0x20 && *c != 0x7f : *c > 0x20 && *c < 0x7f);
         if (result->mime_type)
             check_line(result->mime_type, 128);
     }

@@ -174,6 +174,8 @@ static const struct row shapes[] = {
     {OP(""), OUTCOME_PENDING, NULL, NULL, NULL, -1, false},
     {OP(",\"done\":false"), OUTCOME_PENDING, NULL, NULL, NULL, -1, false},
     {VIDEO("\"videos\":[" STORED "]"), OUTCOME_RESULT, NULL, NULL, "gs://b/v.mp4", -1, false},
+    {VIDEO("\"videos\":[{\"gcsUri\":\"gs://b/o p \xc3\xa4%20.mp4\"}]"), OUTCOME_RESULT, NULL, NULL,
+     "gs://b/o p \xc3\xa4%20.mp4", -1, false},
     {VIDEO("\"videos\":[" INLINE "]"), OUTCOME_RESULT, NULL, NULL, NULL, 0, false},
     {VIDEO("\"raiMediaFilteredCount\":0,\"videos\":[" INLINE "]"), OUTCOME_RESULT, NULL, NULL, NULL,
      0, false},
