@@ -16,12 +16,6 @@ struct model_table {
     size_t own_count; /* users' sections, which come first */
 };
 
-static const char *const field_names[MODEL_FIELD_COUNT] = {
-#define X(name, text) [MODEL_##name] = text,
-    MODEL_FIELDS(X)
-#undef X
-};
-
 static const char *const state_names[] = {
     [MODEL_UNKNOWN] = NULL,
     [MODEL_CURRENT] = "current",
@@ -29,22 +23,9 @@ static const char *const state_names[] = {
     [MODEL_SHUT_DOWN] = "shut-down",
 };
 
-const char *model_field_name(enum model_field field)
-{
-    return field_names[field];
-}
-
 const char *model_state_name(enum model_state state)
 {
     return state_names[state];
-}
-
-static enum model_field field_named(const char *name)
-{
-    int field = 0;
-    while (field < MODEL_FIELD_COUNT && strcmp(field_names[field], name) != 0)
-        field++;
-    return (enum model_field)field;
 }
 
 /* ---- values: each of these replaces what was there ---- */
@@ -89,7 +70,8 @@ static int set_words(struct model *model, void *member, const char *value, const
     for (; word && words->count < MODEL_WORDS_MAX; word = strtok_r(NULL, " ,\t", &position))
         words->words[words->count++] = mem_strdup(word);
     free(copy);
-    *expected = "at most 16 words";
+    if (word)
+        *expected = "at most 16 words";
     return word ? -1 : 0;
 }
 
@@ -132,7 +114,7 @@ static int set_fields(struct model *model, void *member, const char *value, enum
     if (set_words(model, member, value, expected) < 0)
         return -1;
     for (size_t i = 0; i < words->count; i++) {
-        enum model_field field = field_named(words->words[i]);
+        enum model_field field = model_field_named(words->words[i]);
         if (field < first || field > last)
             return -1;
     }
@@ -221,57 +203,10 @@ static int set_token_prices(struct model *model, void *member, const char *value
 
 /* ---- rules ---- */
 
-static void free_rule(struct model_rule *rule)
-{
-    for (size_t i = 0; i < MODEL_TERMS_MAX; i++) {
-        free(rule->when[i].values);
-        free(rule->need[i].values);
-    }
-    free(rule->text);
-    free(rule);
-}
-
 static void clear_rules(struct model *model)
 {
     while (model->rule_count > 0)
-        free_rule(model->rules[--model->rule_count]);
-}
-
-static int parse_term(char *word, struct model_term *ret)
-{
-    bool absent = *word == '!';
-    char *equals = strchr(word, '=');
-    if (equals)
-        *equals = '\0';
-    enum model_field field = field_named(word + absent);
-    if (field == MODEL_FIELD_COUNT || (equals && (absent || !equals[1])))
-        return -1;
-    ret->field = field;
-    ret->absent = absent;
-    ret->values = equals ? mem_strdup(equals + 1) : NULL;
-    return 0;
-}
-
-static int parse_terms(struct model_rule *rule, char *text)
-{
-    char *position = NULL;
-    struct model_term *terms = NULL;
-    size_t *count = NULL;
-    for (char *word = strtok_r(text, " \t", &position); word;
-         word = strtok_r(NULL, " \t", &position)) {
-        if (!terms && strcmp(word, "when") == 0) {
-            terms = rule->when;
-            count = &rule->when_count;
-        } else if (terms == rule->when && terms && strcmp(word, "need") == 0) {
-            terms = rule->need;
-            count = &rule->need_count;
-        } else if (!terms || *count == MODEL_TERMS_MAX || parse_term(word, &terms[*count]) < 0) {
-            return -1;
-        } else {
-            ++*count;
-        }
-    }
-    return rule->when_count && rule->need_count ? 0 : -1;
+        model_rule_free(model->rules[--model->rule_count]);
 }
 
 static int add_rule(struct model *model, void *member, const char *value, const char **expected)
@@ -282,15 +217,9 @@ static int add_rule(struct model *model, void *member, const char *value, const 
         clear_rules(model);
         return 0;
     }
-    struct model_rule *rule = mem_alloc(sizeof(*rule));
-    char *copy = mem_strdup(value);
-    int status = model->rule_count < MODEL_RULES_MAX ? parse_terms(rule, copy) : -1;
-    free(copy);
-    if (status < 0) {
-        free_rule(rule);
+    struct model_rule *rule = model->rule_count < MODEL_RULES_MAX ? model_rule_parse(value) : NULL;
+    if (!rule)
         return -1;
-    }
-    rule->text = mem_strdup(value);
     model->rules[model->rule_count++] = rule;
     return 0;
 }

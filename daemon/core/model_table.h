@@ -39,6 +39,7 @@ enum model_field {
         MODEL_FIELD_COUNT
 };
 const char *model_field_name(enum model_field field);
+enum model_field model_field_named(const char *name); /* MODEL_FIELD_COUNT: none */
 
 enum model_state { MODEL_UNKNOWN, MODEL_CURRENT, MODEL_PREVIEW, MODEL_SHUT_DOWN };
 const char *model_state_name(enum model_state state); /* NULL for MODEL_UNKNOWN */
@@ -71,6 +72,9 @@ struct model_rule {
     struct model_term when[MODEL_TERMS_MAX], need[MODEL_TERMS_MAX];
     size_t when_count, need_count;
 };
+
+struct model_rule *model_rule_parse(const char *text); /* NULL: it is none */
+void model_rule_free(struct model_rule *rule);
 
 struct model {
     char *glob;
