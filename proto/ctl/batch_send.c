@@ -16,6 +16,7 @@
     (256 * 1024) /* of them; their answers fit into what the daemon holds for us \
                   */
 #define INPUT_BYTES 65536
+#define PAUSE_MS    100
 
 struct pending {
     size_t line; /* 0: free */
@@ -32,8 +33,9 @@ struct sending {
     size_t length;
     size_t line; /* number of the last one */
     bool at_end;
-    int64_t deadline; /* of the next answer */
-    bool is_stopped;  /* no more lines: the daemon takes no jobs */
+    int64_t deadline;   /* of the next answer */
+    int64_t give_up_at; /* unless something is heard; 0: the last connection was a good one */
+    bool is_stopped;    /* no more lines: the daemon takes no jobs */
     struct pending window[WINDOW];
     size_t count;
     size_t bytes;
@@ -82,19 +84,22 @@ static enum connection_result send_pending(struct sending *sending, struct pendi
 static enum connection_result send_again(struct sending *sending)
 {
     struct batch *batch = sending->batch;
-    int64_t deadline = clock_after(RESEND_FOR_MS);
     enum connection_result result = CONNECTION_BROKEN;
     batch_draw_clear(batch);
-    ctl_complain(batch->ctl, "the connection broke before the answer; sending the same again");
-    while (result == CONNECTION_BROKEN && clock_left(deadline) > 0) {
-        if (interrupt_poll(NULL, 0, 100) < 0)
+    if (sending->give_up_at == 0) {
+        ctl_complain(batch->ctl, "the connection broke before the answer; sending the same again");
+        sending->give_up_at = clock_after(batch->reconnect_ms);
+    }
+    while (result == CONNECTION_BROKEN && clock_left(sending->give_up_at) > 0) {
+        if (interrupt_poll(NULL, 0, PAUSE_MS) < 0)
             return CONNECTION_INTERRUPTED;
-        result = connection_reopen(&batch->connection, deadline);
+        result = connection_reopen(&batch->connection, sending->give_up_at);
         for (size_t i = 0; i < WINDOW && result == CONNECTION_OK; i++) {
             if (sending->window[i].line > 0)
                 result = send_pending(sending, &sending->window[i]);
         }
     }
+    sending->deadline = clock_after(ctl_reply_timeout(batch->ctl));
     return result;
 }
 
@@ -271,6 +276,7 @@ static enum connection_result move_on(struct sending *sending)
     sending->deadline = clock_after(ctl_reply_timeout(sending->batch->ctl));
     if (call_is_leaving(&answer))
         return CONNECTION_BROKEN;
+    sending->give_up_at = 0;
     take_answer(sending, &answer);
     if (connection->length == 0)
         fflush(stdout);
@@ -282,10 +288,8 @@ static enum connection_result run(struct sending *sending)
     enum connection_result result = CONNECTION_OK;
     while (result == CONNECTION_OK && (sending->count > 0 || wants_lines(sending))) {
         result = move_on(sending);
-        if (result == CONNECTION_BROKEN) {
+        if (result == CONNECTION_BROKEN)
             result = send_again(sending);
-            sending->deadline = clock_after(ctl_reply_timeout(sending->batch->ctl));
-        }
         batch_draw(sending->batch);
     }
     return result;

@@ -21,6 +21,7 @@
 struct asked {
     size_t first; /* of the jobs */
     size_t count; /* 0: free */
+    bool is_sent;
     char tag[COMMAND_TAG_MAX + 1];
 };
 
@@ -28,8 +29,10 @@ struct waiting {
     struct batch *batch;
     struct asked asked[WAITS_MAX];
     size_t asked_count;
-    size_t next; /* job that no WAIT names yet */
+    size_t next;                       /* job that no WAIT names yet */
+    char barrier[COMMAND_TAG_MAX + 1]; /* of the PING behind the last WAIT; empty: answered */
     int64_t deadline;
+    int64_t give_up_at; /* unless something is heard; 0: the last connection was a good one */
     bool said_broken;
 };
 
@@ -134,58 +137,70 @@ static bool is_all_settled(const struct batch *batch, const struct asked *asked)
     return true;
 }
 
-static enum connection_result ask(struct waiting *waiting, struct asked *asked)
+/* The daemon has taken a WAIT from the socket once it answers the PING behind it. With one on its
+ * way at a time neither side can wait for the other to read. */
+static enum connection_result send_wait(struct waiting *waiting, struct asked *asked)
 {
-    if (is_all_settled(waiting->batch, asked)) {
-        asked->count = 0;
-        waiting->asked_count--;
-        return CONNECTION_OK;
-    }
+    struct connection *connection = &waiting->batch->connection;
+    int64_t deadline = clock_after(REPLY_TIMEOUT_MS);
     char *argument = wait_argument(waiting, asked);
-    enum connection_result result = connection_send(&waiting->batch->connection, "WAIT", argument,
-                                                    clock_after(REPLY_TIMEOUT_MS), asked->tag);
+    enum connection_result result =
+        connection_send(connection, "WAIT", argument, deadline, asked->tag);
     free(argument);
+    if (result == CONNECTION_OK)
+        result = connection_send(connection, "PING", NULL, deadline, waiting->barrier);
+    asked->is_sent = true;
     return result;
 }
 
-static enum connection_result ask_more(struct waiting *waiting)
+/* An unsent one, or a free one for the next jobs; NULL: all are sent. */
+static struct asked *find_unsent(struct waiting *waiting)
 {
-    enum connection_result result = CONNECTION_OK;
-    for (size_t i = 0; i < WAITS_MAX && result == CONNECTION_OK; i++) {
-        struct asked *asked = &waiting->asked[i];
-        size_t left = waiting->batch->job_count - waiting->next;
-        if (asked->count > 0 || left == 0)
-            continue;
-        asked->first = waiting->next;
-        asked->count = left < CHUNK ? left : CHUNK;
-        waiting->next += asked->count;
-        waiting->asked_count++;
-        result = ask(waiting, asked);
+    struct asked *unused = NULL;
+    for (struct asked *asked = waiting->asked; asked < waiting->asked + WAITS_MAX; asked++) {
+        if (asked->count > 0 && !asked->is_sent && is_all_settled(waiting->batch, asked)) {
+            *asked = (struct asked){0};
+            waiting->asked_count--;
+        }
+        if (asked->count > 0 && !asked->is_sent)
+            return asked;
+        if (asked->count == 0)
+            unused = asked;
     }
-    return result;
+    size_t left = waiting->batch->job_count - waiting->next;
+    if (!unused || left == 0)
+        return NULL;
+    *unused = (struct asked){.first = waiting->next, .count = left < CHUNK ? left : CHUNK};
+    waiting->next += unused->count;
+    waiting->asked_count++;
+    return unused;
 }
 
-static enum connection_result ask_again(struct waiting *waiting)
+static enum connection_result ask_next(struct waiting *waiting)
+{
+    struct asked *asked = *waiting->barrier ? NULL : find_unsent(waiting);
+    return asked ? send_wait(waiting, asked) : CONNECTION_OK;
+}
+
+static enum connection_result reconnect(struct waiting *waiting)
 {
     struct batch *batch = waiting->batch;
-    int64_t deadline = clock_after(batch->reconnect_ms);
-    enum connection_result result = CONNECTION_BROKEN;
-    if (waiting->deadline < deadline)
-        deadline = waiting->deadline;
+    if (waiting->give_up_at == 0)
+        waiting->give_up_at = clock_after(batch->reconnect_ms);
+    int64_t deadline =
+        waiting->give_up_at < waiting->deadline ? waiting->give_up_at : waiting->deadline;
+    if (clock_left(deadline) == 0)
+        return CONNECTION_BROKEN;
     batch_draw_clear(batch);
     if (!waiting->said_broken)
         ctl_complain(batch->ctl, "the daemon went away; trying to reach it again");
     waiting->said_broken = true;
-    while (result == CONNECTION_BROKEN && clock_left(deadline) > 0) {
-        if (interrupt_poll(NULL, 0, PAUSE_MS) < 0)
-            return CONNECTION_INTERRUPTED;
-        result = connection_reopen(&batch->connection, deadline);
-        for (size_t i = 0; i < WAITS_MAX && result == CONNECTION_OK; i++) {
-            if (waiting->asked[i].count > 0)
-                result = ask(waiting, &waiting->asked[i]);
-        }
-    }
-    return result;
+    *waiting->barrier = '\0';
+    for (size_t i = 0; i < WAITS_MAX; i++)
+        waiting->asked[i].is_sent = false;
+    if (interrupt_poll(NULL, 0, PAUSE_MS) < 0)
+        return CONNECTION_INTERRUPTED;
+    return connection_reopen(&batch->connection, deadline);
 }
 
 /* ---- answers ---- */
@@ -280,23 +295,25 @@ static int take_ok(struct waiting *waiting, struct asked *asked, const struct an
 static struct asked *find_asked(struct waiting *waiting, const char *tag)
 {
     for (size_t i = 0; i < WAITS_MAX; i++) {
-        if (waiting->asked[i].count > 0 && strcmp(waiting->asked[i].tag, tag) == 0)
+        if (waiting->asked[i].is_sent && strcmp(waiting->asked[i].tag, tag) == 0)
             return &waiting->asked[i];
     }
     return NULL;
 }
 
-static enum connection_result take_answer(struct waiting *waiting, const struct answer *answer,
-                                          int *ret_status)
+static void take_answer(struct waiting *waiting, const struct answer *answer, int *ret_status)
 {
     struct batch *batch = waiting->batch;
     struct asked *asked = find_asked(waiting, answer->tag);
+    if (strcmp(answer->tag, waiting->barrier) == 0)
+        *waiting->barrier = '\0';
     if (!asked)
-        return CONNECTION_OK;
+        return;
     if (answer->word == REPLY_EVENT) {
         take_job(batch, asked, answer->value, true);
-        return CONNECTION_OK;
+        return;
     }
+    asked->is_sent = false;
     if (answer->word == REPLY_OK) {
         *ret_status = take_ok(waiting, asked, answer);
     } else if (json_equals(json_get(answer->value, "code"), "not-found")) {
@@ -305,9 +322,6 @@ static enum connection_result take_answer(struct waiting *waiting, const struct 
         batch_draw_clear(batch);
         *ret_status = call_refused(batch->ctl, answer);
     }
-    if (*ret_status != EXIT_ALL_DONE || clock_left(waiting->deadline) == 0)
-        return CONNECTION_OK;
-    return ask(waiting, asked);
 }
 
 static int64_t read_deadline(const struct waiting *waiting)
@@ -327,20 +341,22 @@ static enum connection_result wait_once(struct waiting *waiting, int *ret_status
         return result;
     if (call_is_leaving(&answer))
         return CONNECTION_BROKEN;
-    return take_answer(waiting, &answer, ret_status);
+    waiting->give_up_at = 0;
+    take_answer(waiting, &answer, ret_status);
+    return CONNECTION_OK;
 }
 
 static enum connection_result wait_all(struct waiting *waiting, int *ret_status)
 {
     enum connection_result result = CONNECTION_OK;
     while (result == CONNECTION_OK && *ret_status == EXIT_ALL_DONE) {
-        result = ask_more(waiting);
+        result = ask_next(waiting);
         if (result == CONNECTION_OK && waiting->asked_count == 0)
             break;
         if (result == CONNECTION_OK)
             result = wait_once(waiting, ret_status);
         if (result == CONNECTION_BROKEN)
-            result = ask_again(waiting);
+            result = reconnect(waiting);
         batch_draw(waiting->batch);
         if (clock_left(waiting->deadline) == 0)
             break;

@@ -1,4 +1,5 @@
 /* `veoctl models`: what can be asked for, as a table that fits the terminal. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -103,20 +104,27 @@ static bool find_range(struct json_value item, double *ret_least, double *ret_mo
     return is_found;
 }
 
-static void cell_price(struct table *table, struct json_value item)
+/* A person needs no more than two digits of it. */
+static void add_price(const struct ctl *ctl, struct buf *out, double usd)
+{
+    char text[MONEY_TEXT];
+    double digits = usd >= 0.1 ? 100 : 1000;
+    money_text(ctl->out.is_terminal ? round(usd * digits) / digits : usd, text);
+    buf_add_text(out, text + strlen("$"));
+}
+
+static void cell_price(const struct ctl *ctl, struct table *table, struct json_value item)
 {
     double least;
     double most;
-    char least_text[MONEY_TEXT];
-    char most_text[MONEY_TEXT];
     struct buf text;
     buf_init(&text, LIMIT_LINE);
     if (find_range(item, &least, &most)) {
-        money_text(least, least_text);
-        money_text(most, most_text);
-        buf_add_text(&text, least_text + strlen("$"));
-        if (most > least)
-            buf_addf(&text, "-%s", most_text + strlen("$"));
+        add_price(ctl, &text, least);
+        if (most > least) {
+            buf_add_byte(&text, '-');
+            add_price(ctl, &text, most);
+        }
     } else if (json_type(json_get(item, "price_per_million_tokens")) == JSON_OBJECT) {
         buf_add_text(&text, "by tokens");
     }
@@ -164,7 +172,7 @@ static void take_model(struct ctl *ctl, struct json_value item, const struct ans
     cell_text(table, item, "state");
     cell_list(table, json_get(item, "resolutions"));
     cell_durations(table, json_get(item, "durations"));
-    cell_price(table, item);
+    cell_price(ctl, table, item);
     cell_list(table, json_get(item, "inputs"));
     cell_median(table, item);
     if (ctl->out.is_terminal)

@@ -48,7 +48,7 @@ static const struct option_spec batch_options[] = {
     {OPTION_OVERWRITE, "overwrite", NULL, "--output may replace files"},
     {OPTION_DRY_RUN, "dry-run", NULL, "check and price all; send nothing"},
     {OPTION_KEY, "key", "NAME", "the batch's name (the file's); another one buys all anew"},
-    {OPTION_RECONNECT, "reconnect", "D", "while waiting, look for a lost daemon that long (60s)"},
+    {OPTION_RECONNECT, "reconnect", "D", "look for a lost daemon that long (60s)"},
     {0},
 };
 

@@ -29,6 +29,7 @@ static bool is_blob(const char *word)
            strspn(digits, "0123456789abcdef") == 64;
 }
 
+/* Of a ULID, or its beginning. */
 static bool is_id(const char *word)
 {
     size_t length = strlen(word);
@@ -36,7 +37,7 @@ static bool is_id(const char *word)
         if (!isalnum((unsigned char)word[i]))
             return false;
     }
-    return length >= ID_PREFIX_MIN && length <= ID_LENGTH;
+    return length >= ID_PREFIX_MIN && length <= ID_LENGTH && *word >= '0' && *word <= '7';
 }
 
 static bool is_operation(const char *word)

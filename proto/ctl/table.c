@@ -152,7 +152,7 @@ static void fit(const struct table *table, size_t widths[])
         if (widths[i] > 0)
             used += (used > 0 ? strlen(COLUMN_GAP) : 0) + widths[i];
     }
-    for (size_t i = 0; i < table->column_count && used > room; i++) {
+    for (size_t i = table->column_count; i-- > 0 && used > room;) {
         if (!table->columns[i].shrinks || widths[i] <= COLUMN_LEAST)
             continue;
         size_t wanted = widths[i];

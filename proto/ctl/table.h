@@ -12,7 +12,7 @@
 struct column {
     const char *title;
     bool is_id;     /* shortened on a terminal as far as the rows stay distinct */
-    bool shrinks;   /* gives way when the terminal is narrow */
+    bool shrinks;   /* gives way when the terminal is narrow, the last one first */
     unsigned drop;  /* above 0: left out when it is too narrow even so, the highest first */
     bool is_number; /* aligned to the right */
     const char *(*colour)(const char *cell);

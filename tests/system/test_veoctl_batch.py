@@ -347,12 +347,26 @@ def test_batch_whose_result_cannot_be_fetched(jobs, daemon, veoctl, tmp_path):
 
 def test_batch_wait_over_a_restart(jobs, daemon, veoctl):
     def leave(command):
-        command.event({"event": 3, **done(command.object["ids"][0])})
+        command.ok({"pong": True})
         raise Close
-    daemon.on("WAIT", leave, jobs.wait)
+    daemon.on("WAIT", lambda c: c.event({"event": 3, **done(c.object["ids"][0])}), jobs.wait)
+    daemon.on("PING", leave, lambda c: c.ok({"pong": True}))
     result = veoctl("batch", "--wait", "-", stdin=b'"a"\n"b"\n"c"\n')
     assert result.status == 0 and [row[2] for row in rows(result)] == ["done"] * 3
     assert daemon.sent("WAIT")[1].object["ids"] == [id_of(1), id_of(2)]
+
+
+@pytest.mark.parametrize("verb", ["GENERATE", "WAIT"])
+def test_batch_gives_up_on_a_daemon_that_hangs_up_at_once(jobs, daemon, verb):
+    def close(command):
+        raise Close
+    daemon.on(verb, close)
+    process = subprocess.Popen([VEOCTL, "--socket", daemon.path, "batch", "--wait", "--reconnect",
+                                "300ms", "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, env=environment())
+    _, err = process.communicate(b'"a"\n', timeout=HANG)
+    assert process.returncode == 4 and b"closed the connection" in err
+    assert err.count(b"sending the same again") + err.count(b"went away") == 1
 
 
 def test_batch_wait_for_a_job_that_was_forgotten(jobs, daemon, veoctl):

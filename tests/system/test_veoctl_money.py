@@ -135,6 +135,12 @@ def test_models_fit_the_terminal(daemon, columns):
     assert ("MEDIAN" in rows[0]) == (columns >= 100)
 
 
+def test_prices_are_rounded_for_people(daemon, veoctl):
+    offers(daemon, {"model": "m", "price_per_second": {"a": 0.033793, "b": 0.30408}})
+    assert veoctl("models").out.split("\t")[5] == "0.033793-0.30408"
+    assert plain(on_terminal(daemon, "models")[1]).splitlines()[1] == "m      0.034-0.30"
+
+
 def test_models_that_nothing_is_known_of(daemon):
     offers(daemon, {"model": "veo-*", "provider": "p", "dialect": "predict"})
     assert plain(on_terminal(daemon, "models")[1]) == "MODEL  PROVIDER\nveo-*  p\n"

@@ -67,6 +67,45 @@ def test_all_options_of_generate(sim, daemon):
     assert job["deadline_seconds"] == 3600 and job["max_attempts"] == 2 and job["key"] == "k"
 
 
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(5000)
+
+
+def inputs_of(sim, prompt):
+    return [sim_input for operation in sim.operations(prompt) for sim_input in operation["inputs"]]
+
+
+def test_an_image(sim, daemon, tmp_path):
+    (tmp_path / "cat.jpg").write_bytes(PNG)  # what its name says is not believed
+    run(daemon, "generate", "-m", VEO, "-i", tmp_path / "cat.jpg", "--wait", "a cat")
+    image, = inputs_of(sim, "a cat")
+    assert image["mime_type"] == "image/png"
+    assert image["sha256"] == hashlib.sha256(PNG).hexdigest()
+    blob = run(daemon, "put", tmp_path / "cat.jpg").stdout.strip()
+    assert blob == "sha256-" + image["sha256"]
+    run(daemon, "generate", "-m", VEO, "-i", blob, "--wait", "a cat again")
+    assert inputs_of(sim, "a cat again") == [image]
+
+
+def test_images_of_a_batch(sim, daemon, tmp_path):
+    (tmp_path / "cat.png").write_bytes(PNG)
+    line = json.dumps({"prompt": "a cat", "model": VEO, "image": str(tmp_path / "cat.png")})
+    for _ in range(2):
+        run(daemon, "batch", "--wait", "-", input=f"{line}\n{line}\n")
+    images = inputs_of(sim, "a cat")
+    assert len(images) == 2 and images[0]["sha256"] == hashlib.sha256(PNG).hexdigest()
+
+
+def test_an_image_of_somebody_else(daemon, as_root, tmp_path):
+    secret = daemon.directory / "secret.png"
+    secret.write_bytes(PNG)
+    secret.chmod(0o600)
+    result = ctl(daemon, "generate", "-i", secret, "a cat", uid=NOBODY)
+    assert result.returncode == 2 and "Permission denied" in result.stderr
+    blob = run(daemon, "put", secret).stdout.strip()
+    result = ctl(daemon, "generate", "-m", VEO, "-i", blob, "a cat", uid=NOBODY)
+    assert result.returncode in (2, 3), result
+
+
 def test_the_prompt_from_standard_input(daemon):
     job_id = run(daemon, "generate", "-", input="a cat\nin two lines").stdout.strip()
     assert "a cat" in daemon.job(job_id)["prompt"]
@@ -80,21 +119,56 @@ def test_a_dry_run_sends_nothing(sim, daemon):
 def test_batch(sim, daemon, tmp_path):
     lines = tmp_path / "jobs.jsonl"
     lines.write_text("".join(json.dumps({"prompt": f"number {n}", "model": VEO}) + "\n"
-                             for n in range(30)) + '"a plain prompt"\n')
-    out = run(daemon, "batch", lines, "--key", "b").stdout
-    ids = re.findall(ID, out)
-    assert len(ids) == 31
-    assert re.findall(ID, run(daemon, "batch", "-", "--key", "b",
-                              input=lines.read_text()).stdout) == ids
-    run(daemon, "wait", *ids)
-    assert sim.stats()["submissions"] == 31
-    assert len(run(daemon, "--json", "list", "-s", "done").stdout.splitlines()) >= 31
+                             for n in range(300)) + '"a plain prompt"\n')
+    out = run(daemon, "batch", lines).stdout
+    ids = dict(re.findall(rf"^(\d+)\t({ID})\t", out, re.MULTILINE))
+    assert len(ids) == len(set(ids.values())) == 301
+    again = run(daemon, "batch", "-", "--key", "jobs.jsonl", input=lines.read_text()).stdout
+    assert dict(re.findall(rf"^(\d+)\t({ID})\t", again, re.MULTILINE)) == ids
+    waited = run(daemon, "batch", lines, "-o", tmp_path / "videos").stdout
+    assert len(re.findall(rf"^\d+\t{ID}\tdone\t", waited, re.MULTILINE)) == 301
+    assert sim.stats()["submissions"] == 301
+    videos = list((tmp_path / "videos").iterdir())
+    assert {video.stem for video in videos} == set(ids.values())
+    assert all(video.read_bytes()[4:8] == b"ftyp" for video in videos)
 
 
-def test_a_batch_with_one_bad_line_sends_nothing(daemon):
-    result = ctl(daemon, "batch", "-", input='{"prompt":"a"}\n{"prompt":"b","seed":-1}\n')
-    assert result.returncode in (2, 8) and "seed" in result.stderr and "2" in result.stderr
-    assert run(daemon, "--json", "list").stdout.count('"prompt"') == 0
+def test_a_batch_with_bad_lines(daemon):
+    result = ctl(daemon, "batch", "-", input='{"prompt":"a"}\n{"prompt":"b","seed":-1}\n"c"\n')
+    assert result.returncode == 8 and "2 accepted, 1 refused" in result.stderr
+    assert re.search(r"^2\t-\terror\tseed must be", result.stdout, re.MULTILINE)
+    assert run(daemon, "--json", "list").stdout.count('"prompt"') == 2
+
+
+def test_a_batch_of_jobs_that_fail(daemon):
+    result = ctl(daemon, "batch", "--wait", "-", input='"a [sim: filter]"\n"b"\n""\n')
+    assert result.returncode == 1 and "2 accepted, 1 refused; 1 done, 1 not" in result.stderr
+    assert sorted(row.split("\t")[2] for row in result.stdout.splitlines()) == [
+        "done", "error", "filtered"]
+
+
+def test_a_batch_over_a_crash(sim, daemon, tmp_path):
+    """Killed while lines are sent, and while they are waited for: each is bought once."""
+    lines = tmp_path / "jobs.jsonl"
+    lines.write_text("".join(f'"number {n}"\n' for n in range(400)))
+    working = start(daemon, "batch", "--wait", str(lines))
+    until(lambda: len(daemon.client().items("LIST")) > 20, "some are there")
+    daemon.kill()
+    daemon.start()
+    until(lambda: daemon.ok("STATS")["states"]["done"] > 20, "some are done")
+    daemon.kill()
+    daemon.start()
+    status, out, err = finish(working)
+    states = [row.split("\t")[2] for row in out.splitlines()]
+    assert len(states) == 400 and set(states) <= {"done", "uncertain"}, err
+    assert status == (7 if "uncertain" in states else 0)
+    assert len(run(daemon, "--json", "list", "--all").stdout.splitlines()) == 400
+
+
+def test_a_batch_dry_run(sim, daemon):
+    result = run(daemon, "batch", "--dry-run", "-", input='"a"\n"b"\n')
+    assert "2 all right" in result.stderr and "nothing was sent" in result.stderr
+    assert run(daemon, "--json", "list").stdout == "" and sim.stats()["submissions"] == 0
 
 
 def test_wait_goes_on_across_a_restart(daemon):
