@@ -22,6 +22,8 @@ CONFIGURATION = pathlib.Path(__file__).parents[1] / "real/litellm/config.yaml"
 GOOGLE = "https://generativelanguage.googleapis.com"
 GOOGLE_KEY = "AIza-the-proxy-s-own-key-at-google"
 PROXY_KEY = "sk-the-proxy-s-master-key"
+NO_WAY_OUT = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9",
+              "no_proxy": "127.0.0.1"}
 START_PATIENCE = 300  # a first start compiles some thousand modules
 
 PNG = (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x10\0\0\0\x10\x08\x02\0\0\0"
@@ -39,7 +41,7 @@ def free_port():
 
 
 class Proxy:
-    """LiteLLM on loopback, and kept there: its own requests to other hosts find no way."""
+    """LiteLLM on loopback, and kept there."""
 
     def __init__(self, directory, google, videos):
         self.log_path = pathlib.Path(directory) / "proxy.log"
@@ -55,9 +57,7 @@ class Proxy:
             "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
             "LITELLM_LOCAL_BLOG_POSTS": "True",
             "LITELLM_LOCAL_POLICY_TEMPLATES": "True",
-            "http_proxy": "http://127.0.0.1:9",
-            "https_proxy": "http://127.0.0.1:9",
-            "no_proxy": "127.0.0.1",
+            **NO_WAY_OUT,
         }
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
@@ -102,7 +102,7 @@ class World:
         for keys in providers.values():
             keys.update(models="veo-* gemini-omni-*", credential="litellm-key")
         self.daemon = Daemon(directory, sims["pass"], providers=providers,
-                             environment={"LITELLM_KEY": PROXY_KEY})
+                             environment={"LITELLM_KEY": PROXY_KEY, **NO_WAY_OUT})
 
     def generate(self, provider, prompt, **fields):
         model = OMNI if provider == "omni" else VEO
