@@ -60,6 +60,17 @@ static void write_paces(struct jsonw *w, const struct engine *engine)
     jsonw_array_end(w);
 }
 
+static void write_spend(struct jsonw *w, const struct budget *budget)
+{
+    struct budget_state all;
+    budget_all(budget, &all);
+    jsonw_name(w, "spend");
+    jsonw_object(w);
+    jsonw_member_usd(w, "today_usd", all.charged);
+    jsonw_member_usd(w, "reserved_usd", all.reserved);
+    jsonw_object_end(w);
+}
+
 /* Counts of everybody's jobs are no secret between users of one machine; their content is. */
 void cmd_stats(struct call *call)
 {
@@ -80,6 +91,7 @@ void cmd_stats(struct call *call)
     jsonw_member_uint(w, "poll_failures", engine.poll_failures);
     jsonw_member_uint(w, "fetched_bytes", engine.fetched_bytes);
     jsonw_member_bool(w, "store_failing", engine.store_failing);
+    write_spend(w, engine_budget(commands->engine));
     write_paces(w, commands->engine);
     write_http(w, &http);
     write_store(w, &store);

@@ -119,6 +119,7 @@ int engine_recover(struct engine *engine, struct error *error)
     free(tasks);
     if (count > 0)
         log_info("job", "going on with %zu jobs", count);
+    money_review(engine);
     submit_schedule(engine);
     retain_start(engine);
     return 0;
