@@ -70,7 +70,7 @@ def test_generate_sends_all_that_interactions_takes_and_nothing_else(sim, client
 
 
 @pytest.mark.parametrize("field, value", [
-    ("seed", 1), ("sample_count", 2), ("person_generation", "allow_all"), ("generate_audio", True),
+    ("sample_count", 2), ("person_generation", "allow_all"), ("generate_audio", True),
     ("enhance_prompt", False)])
 def test_interactions_has_no_place_for(client, field, value):
     refused(client, "GENERATE " + dump({"prompt": "a cat", field: value}), "invalid-argument",
