@@ -17,7 +17,7 @@ import threading
 
 import pytest
 
-from harness import KEY, PATIENCE, VEO, Daemon, Sim, short_directory
+from harness import KEY, PATIENCE, VEO, Daemon, Sim, short_directory, until
 
 ENVIRONMENT = pathlib.Path(os.environ.get("VEOD_ENVIRONMENTS", "/nowhere"), "genai")
 ASK = pathlib.Path(__file__).parents[1] / "real/genai/ask.mjs"
@@ -130,16 +130,24 @@ OMNI_CASES = [
 ]
 
 
-def lower_reference_type(body):
-    """The SDK's enumeration is in capitals; the REST guide's sample, which the API's own tests
-    are made from, has them small."""
-    for instance in body.get("instances", []):
+Request = collections.namedtuple("Request", "method path headers body")
+
+
+def lower_reference_type(request):
+    """The SDK's enumeration is in capitals; the guide's REST sample has it small."""
+    for instance in (request.body or {}).get("instances", []):
         for reference in instance.get("referenceImages", []):
             reference["referenceType"] = reference["referenceType"].lower()
+    return request
 
 
-# How veod differs on purpose, with the reason; applied to the SDK's body.
-DIFFERENCES = [lower_reference_type]
+def without_default(request):
+    """The SDK writes out that a poll's answer is not to be streamed, which is the default."""
+    return request._replace(path=request.path.removesuffix("?stream=false"))
+
+
+# How veod differs on purpose, with the reason; applied to the SDK's request.
+DIFFERENCES = [lower_reference_type, without_default]
 
 # The SDK's options, and veod's provider with the version that the SDK has in its paths.
 SETUPS = {
@@ -166,11 +174,21 @@ SETUPS = {
 }
 
 
+def kind_of(request):
+    if request.path.endswith("/cancel"):
+        return "Cancel"
+    if "/files/" in request.path:
+        return "File"
+    if request.method == "GET" or request.path.endswith(":fetchPredictOperation"):
+        return "Poll"
+    return "Submission"
+
+
 class Recorder:
-    """Passes each request on to the simulator, and keeps the submissions."""
+    """Passes each request on to the simulator, and keeps it."""
 
     def __init__(self, sim):
-        self.submissions = []
+        self.requests = []
         recorder = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -178,12 +196,14 @@ class Recorder:
             wbufsize = -1
 
             def do_GET(self):
+                recorder.requests.append(Request(self.command, self.path, self.headers, None))
                 self.relay(None)
 
             def do_POST(self):
                 body = self.body()
-                if not self.path.endswith(("/cancel", ":fetchPredictOperation")):
-                    recorder.submissions.append((self.path, self.headers, json.loads(body)))
+                # An empty body and {} are the same to Google.
+                recorder.requests.append(Request(self.command, self.path, self.headers,
+                                                 json.loads(body or b"{}")))
                 self.relay(body)
 
             def body(self):
@@ -223,22 +243,22 @@ class Recorder:
     def url(self):
         return f"http://127.0.0.1:{self.server.server_port}"
 
-    def take(self):
-        """The only submission since the last call: path, headers, body."""
-        [submission] = self.submissions
-        self.submissions.clear()
-        return submission
+    def take(self, kind="Submission"):
+        """The first request of this kind since the last call."""
+        found = [request for request in self.requests if kind_of(request) == kind]
+        self.requests.clear()
+        assert found, f"nothing of the kind {kind}"
+        return found[0]
 
     def stop(self):
         self.server.shutdown()
         self.server.server_close()
 
 
-def ask_sdk(setup, request, url):
+def ask_sdk(setup, url, request, call=""):
     """One call of the SDK; the base URL is its only difference from one at Google."""
-    question = {"sdk": setup["sdk"], "call": setup["call"],
-                "options": {**setup["options"], "httpOptions": {"baseUrl": url}},
-                "request": {"model": setup["model"], **request}}
+    question = {"sdk": setup["sdk"], "call": setup["call"] + call, "request": request,
+                "options": {**setup["options"], "httpOptions": {"baseUrl": url}}}
     asked = subprocess.run([ENVIRONMENT / "node", ASK], cwd=ENVIRONMENT, timeout=PATIENCE,
                            input=json.dumps([question]), capture_output=True, text=True,
                            env={"PATH": "/usr/bin:/bin", "HOME": str(ENVIRONMENT)})
@@ -248,6 +268,7 @@ def ask_sdk(setup, request, url):
 
 def complete(setup, request):
     """With what veod asks for by itself, and so the SDK is asked for as well."""
+    request = {"model": setup["model"], **request}
     if setup["call"] == "videos":
         return {**request, "source": {"prompt": "a cat", **request["source"]}}
     # In the background, because a connection that stays open for minutes is lost too easily; by
@@ -274,7 +295,7 @@ def recorder(programs):
 def daemon(recorder, directory, name):
     provider = {"base_url": recorder.url, "models": "veo-* gemini-omni-*",
                 **SETUPS[name]["provider"]}
-    recorder.submissions.clear()
+    recorder.requests.clear()
     daemon = Daemon(directory, providers={"it": provider})
     daemon.start()
     yield daemon
@@ -289,14 +310,13 @@ def generate(daemon, setup, **fields):
 
 
 def compare(ours, asked):
-    path, headers, body = asked
     for difference in DIFFERENCES:
-        difference(body)
-    our_path, our_headers, our_body = ours
-    assert our_body == body
-    assert our_path == path
-    for header in ("Content-Type", "Authorization", "x-goog-api-key"):
-        assert our_headers.get(header) == headers.get(header), header
+        asked = difference(asked)
+    assert ours.body == asked.body
+    assert (ours.method, ours.path) == (asked.method, asked.path)
+    for header in ("Authorization", "x-goog-api-key", "Content-Type"):
+        assert header == "Content-Type" and not ours.body or (
+            ours.headers.get(header) == asked.headers.get(header)), header
 
 
 @pytest.mark.parametrize("name, case", [(name, case) for name, setup in SETUPS.items()
@@ -304,7 +324,7 @@ def compare(ours, asked):
                          ids=lambda value: getattr(value, "name", value))
 def test_same_as_sdk(recorder, daemon, name, case):
     setup = SETUPS[name]
-    ask_sdk(setup, complete(setup, case.request), recorder.url)
+    ask_sdk(setup, recorder.url, complete(setup, case.request))
     asked = recorder.take()
     generate(daemon, setup, **case.fields)
     compare(recorder.take(), asked)
@@ -319,7 +339,7 @@ def test_extension(recorder, daemon, name):
     generate(daemon, setup, video=earlier["id"])
     extended = recorder.take()
     request = {"source": {"video": {"uri": earlier["video_uri"]}}}
-    ask_sdk(setup, complete(setup, request), recorder.url)
+    ask_sdk(setup, recorder.url, complete(setup, request))
     compare(extended, recorder.take())
 
 
@@ -336,5 +356,29 @@ def test_continuation(recorder, daemon, name, task, prompt):
     request = {"input": prompt, "previous_interaction_id": earlier["operation_name"]}
     if task:
         request["generation_config"] = {"video_config": {"task": task}}
-    ask_sdk(setup, complete(setup, request), recorder.url)
+    ask_sdk(setup, recorder.url, complete(setup, request))
     compare(continued, recorder.take())
+
+
+@pytest.mark.parametrize("name", SETUPS)
+def test_poll(recorder, daemon, name):
+    setup = SETUPS[name]
+    job = generate(daemon, setup)
+    poll = recorder.take("Poll")
+    ask_sdk(setup, recorder.url, job["operation_name"], "Poll")
+    compare(poll, recorder.take("Poll"))
+
+
+@pytest.mark.parametrize("name", ["interactions", "vertex-interactions"])
+def test_cancel(recorder, daemon, name):
+    """The other routes can't be told; neither could the SDK."""
+    setup = SETUPS[name]
+    prompt = "a cat [sim: latency=1h]"
+    job = daemon.generate(prompt, provider="it", model=setup["model"], force=True)
+    daemon.wait_state(job["id"], "running")
+    daemon.ok(f"CANCEL {job['id']}")
+    until(lambda: any(kind_of(request) == "Cancel" for request in recorder.requests), "CANCEL")
+    job = daemon.job(job["id"])
+    cancel = recorder.take("Cancel")
+    ask_sdk(setup, recorder.url, job["operation_name"], "Cancel")
+    compare(cancel, recorder.take("Cancel"))

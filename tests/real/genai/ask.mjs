@@ -17,13 +17,22 @@ function client(sdk, {token, ...options}) {
   return new (require(sdk).GoogleGenAI)(options);
 }
 
+function operation(sdk, name) {
+  return Object.assign(new (require(sdk).GenerateVideosOperation)(), {name});
+}
+
+// "request" is the call's argument; of those with an operation, its name.
+const calls = {
+  videos: (ai, request) => ai.models.generateVideos(request),
+  videosPoll: (ai, name, sdk) =>
+    ai.operations.getVideosOperation({operation: operation(sdk, name)}),
+  interactions: (ai, request) => ai.interactions.create(request),
+  interactionsPoll: (ai, name) => ai.interactions.get(name),
+  interactionsCancel: (ai, name) => ai.interactions.cancel(name),
+};
+
 async function ask({sdk, options, call, request}) {
-  const ai = client(sdk, options);
-  if (call === 'interactions') {
-    await ai.interactions.create(request);
-  } else {
-    await ai.models.generateVideos(request);
-  }
+  await calls[call](client(sdk, options), request, sdk);
 }
 
 const outcomes = [];
