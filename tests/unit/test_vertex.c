@@ -231,8 +231,7 @@ static void test_a_name_of_another_kind_is_unreadable(void **state)
 {
     (void)state;
     static const char *const names[] = {"models/m/operations/1", "", "projects/p",
-                                        "projects/p/../"
-                                        "operations/1"};
+                                        "projects/../operations/1"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         char *body = mem_format("{\"name\":\"%s\"}", names[i]);
         struct row row = {
