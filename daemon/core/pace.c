@@ -10,9 +10,10 @@
 #define FORGET_MS    (10 * MINUTE_MS)
 #define SAFETY       0.97 /* of what was measured */
 #define CUT          0.95 /* of the rate, at least, when it proved too high */
-#define RISE         0.01 /* of the measured rate, in the first minute */
-#define RISE_MORE    0.02 /* with the square of the minutes */
-#define RISE_GUESS   0.2  /* a minute, while it is a guess */
+#define RISE         0.01 /* of the measured rate, in the first round */
+#define RISE_MORE    0.02 /* with the square of the rounds */
+#define ROUND_LEAST  10   /* submissions */
+#define RISE_GUESS   0.2  /* a round, while it is a guess */
 #define SURE         8    /* submissions that make a measure more than a guess */
 #define BELIEVED     3    /* delays in a row that were too short */
 
@@ -29,7 +30,8 @@ void gate_shut(struct gate *gate, int64_t now, int64_t delay, const struct backo
 
 void pace_init(struct pace *pace, const struct pace_limits *limits)
 {
-    *pace = (struct pace){.limits = *limits, .window = WINDOW_START, .tokens = 1};
+    *pace =
+        (struct pace){.limits = *limits, .window = WINDOW_START, .round = ROUND_LEAST, .tokens = 1};
 }
 
 /* A ms; 0: none. */
@@ -99,6 +101,7 @@ static void notice_pause(struct pace *pace, int64_t now)
     if (pace->last_at == 0 || pause < FORGET_MS)
         return;
     pace->rate = pace->sum = pace->sum_ms = 0;
+    pace->round = ROUND_LEAST;
     pace->window = WINDOW_START;
 }
 
@@ -142,12 +145,15 @@ static void set_rate(struct pace *pace, double rate, bool is_guess)
     pace->is_guess = is_guess;
 }
 
+/* What was measured with few submissions can be far off, so it takes as few to leave it behind. */
 static void rise(struct pace *pace)
 {
-    double a_minute = pace->base * MINUTE_MS;
-    double minutes = pace->rises++ / a_minute;
-    double slope = pace->is_guess ? RISE_GUESS : RISE + 2 * RISE_MORE * minutes;
-    pace->rate += pace->base * slope / a_minute;
+    bool is_unsure = pace->sum > 0 && pace->sum < SURE;
+    double round = is_unsure ? 2 * pace->sum : pace->round;
+    round = fmin(round, pace->base * MINUTE_MS);
+    double rounds = pace->rises++ / round;
+    double slope = pace->is_guess ? RISE_GUESS : RISE + 2 * RISE_MORE * rounds;
+    pace->rate += pace->base * slope / round;
 }
 
 /* The first is accepted after a gate that was shut for too many. */
@@ -157,6 +163,7 @@ static void measure(struct pace *pace, int64_t now)
     if (pace->begun_at == 0 || pace->accepted < 1)
         return;
     if (!pace->from_gate) {
+        pace->round = fmax(pace->round, pace->accepted);
         set_rate(pace, SAFETY * pace->accepted / time, true);
         return;
     }

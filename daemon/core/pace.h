@@ -44,6 +44,7 @@ struct pace {
     double rate;   /* learned, a ms; 0: none */
     double base;   /* what it was when it was measured */
     double rises;  /* submissions accepted since then */
+    double round;  /* as many as were accepted before the first was turned away: the quota's size */
     bool is_guess; /* measured from the first submission only */
     double tokens;
     int64_t filled_at;

@@ -21,8 +21,8 @@ enum speaker { ANYBODY, PROVIDER };
 #define UNCERTAIN        {RETRY_UNCERTAIN, SHUTS_NOTHING, false, false}
 
 /* Statuses from and to; who must have spoken; globs for code and quota id, NULL for any. Quotas are
- * counted by project and model; a spend limit of the last ten minutes is as good as one. 408, 502 and 504, and whatever a gateway says with 5xx, may
- * come after the provider has accepted. */
+ * counted by project and model; a spend limit of the last ten minutes is as good as one. 408, 502
+ * and 504, and whatever a gateway says with 5xx, may come after the provider has accepted. */
 static const struct row {
     enum retry_end end;
     int from, to;
