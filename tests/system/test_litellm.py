@@ -240,3 +240,24 @@ def test_wrong_key(world, provider):
     job = world.run(provider, "a cat")
     assert job["state"] == "failed", job
     assert world.sims[provider].stats()["requests"] == 0
+
+
+@pytest.mark.parametrize("provider", ["pass", "videos"])
+def test_no_video(world, provider):
+    """/v1/videos calls whatever came a video/mp4."""
+    job = world.run(provider, "a cat [sim: video=html]")
+    assert job["state"] == "failed", job
+    assert not any(path.is_file() for path in world.daemon.videos.rglob("*"))
+    assert world.sims[provider].stats()["submissions"] == 1
+
+
+@pytest.mark.parametrize("provider", ["pass", "videos"])
+def test_restart(world, provider):
+    """The id that the proxy gave is all that is needed to go on."""
+    id = world.generate(provider, "a cat [sim: latency=1s]")
+    world.daemon.wait_state(id, "running")
+    world.daemon.kill()
+    world.daemon.start()
+    [job] = world.daemon.wait(id)
+    check_result(world, job)
+    assert world.sims[provider].stats()["submissions"] == 1
