@@ -120,8 +120,8 @@ void input_write(const struct input *input, struct jsonw *w)
     jsonw_object_end(w);
 }
 
-/* JPEG: ITU-T T.81 B.1.1.3. PNG: RFC 2083 3.1. WebP: RFC 9649 2.4. GIF89a 17. WebM is Matroska,
- * EBML: RFC 8794 8.1. The rest are brands of ISO/IEC 14496-12 4.3, behind "ftyp". */
+/* JPEG: ITU-T T.81 B.1.1.3. PNG: RFC 2083 3.1. GIF89a 17. WebM is Matroska, EBML: RFC 8794 8.1. The
+ * rest are brands of ISO/IEC 14496-12 4.3, behind "ftyp". */
 static const struct {
     size_t at;
     const char *bytes;
@@ -130,15 +130,23 @@ static const struct {
 } signatures[] = {
     {0, "\xff\xd8\xff", 3, "image/jpeg"},
     {0, "\x89PNG\r\n\x1a\n", 8, "image/png"},
-    {8, "WEBP", 4, "image/webp"},
-    {0, "GIF8", 4, "image/gif"},
+    {0, "GIF87a", 6, "image/gif"},
+    {0, "GIF89a", 6, "image/gif"},
     {0, "\x1a\x45\xdf\xa3", 4, "video/webm"},
     {4, "ftypheic", 8, "image/heic"},
     {4, "ftypheix", 8, "image/heic"},
     {4, "ftypmif1", 8, "image/heic"},
+    {4, "ftypavif", 8, NULL},
+    {4, "ftypM4A ", 8, NULL},
     {4, "ftypqt  ", 8, "video/quicktime"},
     {4, "ftyp", 4, "video/mp4"},
 };
+
+/* RFC 9649 2.4. */
+static bool is_webp(const char *bytes, size_t length)
+{
+    return length >= 12 && memcmp(bytes, "RIFF", 4) == 0 && memcmp(bytes + 8, "WEBP", 4) == 0;
+}
 
 const char *input_sniff(const void *bytes, size_t length)
 {
@@ -147,5 +155,5 @@ const char *input_sniff(const void *bytes, size_t length)
             memcmp((const char *)bytes + signatures[i].at, signatures[i].bytes,
                    signatures[i].length) == 0)
             return signatures[i].mime_type;
-    return NULL;
+    return is_webp(bytes, length) ? "image/webp" : NULL;
 }
