@@ -8,6 +8,7 @@
 #include "proto/ctl/upload.h"
 
 #define BATCH_LINES_MAX 250000
+#define BATCH_COMMANDS  240 /* at most so many without an answer */
 #define BATCH_NAME_MAX  200 /* bytes of the batch's name in its keys */
 #define BATCH_ID_SIZE   27
 
@@ -41,6 +42,7 @@ struct batch {
     bool overwrite;
     int64_t wait_ms; /* below 0: for ever */
     int64_t reconnect_ms;
+    size_t commands;              /* that the daemon works on at a time; at least 1 */
     struct connection connection; /* for the jobs */
     struct connection side;       /* for files, and questions meanwhile; opened when needed */
     struct uploads *uploads;

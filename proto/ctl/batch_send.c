@@ -1,4 +1,4 @@
-/* The lines on their way: read, sent, answered, up to WINDOW of them at a time. */
+/* The lines on their way: read, sent, answered, some hundred of them at a time. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,10 +11,8 @@
 #include "proto/line.h"
 #include "proto/mem.h"
 
-#define WINDOW 128 /* lines without an answer */
-#define WINDOW_BYTES                                                             \
-    (256 * 1024) /* of them; their answers fit into what the daemon holds for us \
-                  */
+#define WINDOW_BYTES \
+    (256 * 1024) /* without an answer; those fit into what the daemon holds for us */
 #define INPUT_BYTES 65536
 #define PAUSE_MS    100
 
@@ -36,7 +34,7 @@ struct sending {
     int64_t deadline;   /* of the next answer */
     int64_t give_up_at; /* unless something is heard; 0: the last connection was a good one */
     bool is_stopped;    /* no more lines: the daemon takes no jobs */
-    struct pending window[WINDOW];
+    struct pending window[BATCH_COMMANDS];
     size_t count;
     size_t bytes;
     char input[INPUT_BYTES];
@@ -46,7 +44,7 @@ struct sending {
 
 static struct pending *find_tag(struct sending *sending, const char *tag)
 {
-    for (size_t i = 0; i < WINDOW; i++) {
+    for (size_t i = 0; i < BATCH_COMMANDS; i++) {
         if (sending->window[i].line > 0 && strcmp(sending->window[i].tag, tag) == 0)
             return &sending->window[i];
     }
@@ -71,7 +69,7 @@ static void release(struct sending *sending, struct pending *pending)
 
 static bool has_room(const struct sending *sending)
 {
-    return sending->count < WINDOW && sending->bytes < WINDOW_BYTES;
+    return sending->count < sending->batch->commands && sending->bytes < WINDOW_BYTES;
 }
 
 static enum connection_result send_pending(struct sending *sending, struct pending *pending)
@@ -94,7 +92,7 @@ static enum connection_result send_again(struct sending *sending)
         if (interrupt_poll(NULL, 0, PAUSE_MS) < 0)
             return CONNECTION_INTERRUPTED;
         result = connection_reopen(&batch->connection, sending->give_up_at);
-        for (size_t i = 0; i < WINDOW && result == CONNECTION_OK; i++) {
+        for (size_t i = 0; i < BATCH_COMMANDS && result == CONNECTION_OK; i++) {
             if (sending->window[i].line > 0)
                 result = send_pending(sending, &sending->window[i]);
         }
@@ -306,7 +304,7 @@ int batch_send(struct batch *batch, int fd)
     if (sending->is_stopped)
         ctl_complain(batch->ctl, "lines after %zu were not sent; the same command goes on there",
                      sending->line);
-    for (size_t i = 0; i < WINDOW; i++)
+    for (size_t i = 0; i < BATCH_COMMANDS; i++)
         free(sending->window[i].job);
     line_free(&sending->reader);
     free(sending);

@@ -168,7 +168,9 @@ static struct asked *find_unsent(struct waiting *waiting)
             unused = asked;
     }
     size_t left = waiting->batch->job_count - waiting->next;
-    if (!unused || left == 0)
+    bool is_full = waiting->asked_count > 0 &&
+                   waiting->asked_count + 1 >= waiting->batch->commands; /* and the PING */
+    if (!unused || left == 0 || is_full)
         return NULL;
     *unused = (struct asked){.first = waiting->next, .count = left < CHUNK ? left : CHUNK};
     waiting->next += unused->count;

@@ -43,8 +43,10 @@ static int parse(struct batch *batch, struct args *args)
             return EXIT_USAGE;
     }
     char **words = args_words(args, &count);
-    if (count != 1)
-        return ctl_usage(batch->ctl, "expected one file, or - for standard input");
+    if (count != 1) {
+        ctl_usage(batch->ctl, "expected one file, or - for standard input");
+        return EXIT_USAGE;
+    }
     batch->file = words[0];
     batch->waits = batch->waits && !batch->dry_run;
     batch->wait_ms = batch->waits ? ctl_take_timeout(batch->ctl) : -1;
@@ -91,6 +93,23 @@ static int open_file(struct batch *batch, int *ret_fd)
     return EXIT_ALL_DONE;
 }
 
+/* How many commands the daemon works on at a time; one place stays free. */
+static int ask_for_limits(struct batch *batch)
+{
+    struct answer answer;
+    int64_t commands = BATCH_COMMANDS;
+    struct call call = {.verb = "HELLO"};
+    enum connection_result result = call_exchange(batch->ctl, &batch->connection, &call, &answer);
+    if (result != CONNECTION_OK)
+        return call_failed(batch->ctl, &batch->connection, result);
+    if (answer.word == REPLY_OK)
+        (void)json_int(json_path(answer.value, "limits.commands"), 1, INT64_MAX, &commands);
+    if (commands > 1)
+        commands--;
+    batch->commands = commands < BATCH_COMMANDS ? (size_t)commands : BATCH_COMMANDS;
+    return EXIT_ALL_DONE;
+}
+
 static void run(struct batch *batch, int fd)
 {
     struct ctl *ctl = batch->ctl;
@@ -99,6 +118,8 @@ static void run(struct batch *batch, int fd)
                         : "interrupted; the jobs go on, and the same command goes on from here";
     interrupt_catch();
     int status = call_open(ctl, &batch->connection);
+    if (status == EXIT_ALL_DONE)
+        status = ask_for_limits(batch);
     if (status == EXIT_ALL_DONE) {
         status = batch_send(batch, fd);
         if (status != EXIT_ALL_DONE)

@@ -154,16 +154,18 @@ def test_a_batch_of_many(jobs, daemon, veoctl):
     assert daemon.connections == 1
 
 
-def test_never_more_than_the_daemon_takes_at_a_time(daemon):
-    """A daemon that answers nothing gets no more than it works on at a time."""
+@pytest.mark.parametrize("limit, sent", [(64, 63), (2, 1), (1, 1), (1000, 240),
+                                         (None, 239)])
+def test_never_more_than_the_daemon_takes_at_a_time(daemon, limit, sent):
     daemon.on("GENERATE", lambda c: None)
-    process = subprocess.Popen([VEOCTL, "--socket", daemon.path, "--timeout", "2s", "batch", "-"],
+    daemon.on("HELLO", lambda c: c.ok({"limits": {"commands": limit}} if limit else {}))
+    process = subprocess.Popen([VEOCTL, "--socket", daemon.path, "--timeout", "1s", "batch", "-"],
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, env=environment())
     _, err = process.communicate(b"".join(b'"%d"\n' % n for n in range(1000)), timeout=HANG)
     assert process.returncode == 9 and b"doesn't answer" in err
     assert b"the same command goes on where it stopped" in err
-    assert len(daemon.sent("GENERATE")) == 128
+    assert len(daemon.sent("GENERATE")) == sent
 
 
 @pytest.mark.parametrize("code", ["too-many", "disk-full", "busy", "internal"])
@@ -390,6 +392,30 @@ def test_batch_wait_for_jobs_too_large_for_one_line(jobs, daemon, veoctl, tmp_pa
                                                for id in c.object["ids"]], "timed_out": False}))
     result = veoctl("batch", "-o", tmp_path / "x", "-", stdin=b'"a"\n"b"\n')
     assert result.status == 0 and len(os.listdir(tmp_path / "x")) == 2
+
+
+@pytest.mark.parametrize("limit", [2, 3])
+def test_batch_waits_within_the_daemons_limits(jobs, daemon, veoctl, limit):
+    """There is one WAIT, and room for the PING behind it."""
+    most = 0
+    now = set()
+
+    def wait(command):
+        nonlocal most
+        now.add(command.tag)
+        most = max(most, len(now))
+
+    def ping(command):
+        command.ok({})
+        for earlier in daemon.sent("WAIT"):
+            if earlier.tag in now:
+                now.remove(earlier.tag)
+                jobs.wait(earlier)
+    daemon.on("WAIT", wait)
+    daemon.on("PING", ping)
+    daemon.on("HELLO", lambda c: c.ok({"limits": {"commands": limit}}))
+    result = veoctl("batch", "--wait", "-", stdin=b"".join(b'"%d"\n' % n for n in range(450)))
+    assert result.status == 0 and len(rows(result)) == 450 and most == 1
 
 
 def test_batch_wait_timeout(jobs, daemon, veoctl):
