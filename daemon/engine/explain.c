@@ -32,9 +32,7 @@ static void explain_pace(const struct task *task, const struct sched_view *view,
 {
     const char *name = task->engine->config.providers[view->provider].provider.name;
     bool is_capped = view->in_flight_max > 0 && view->in_flight >= view->in_flight_max;
-    if (!view->is_ready) {
-        buf_addf(ret, " There is no access token for provider %s at the moment.", name);
-    } else if (view->shut_until > now) {
+    if (view->shut_until > now) {
         buf_addf(ret,
                  " Provider %s turned veod away (%s); nothing is submitted to it for %s for "
                  "another ",
@@ -75,6 +73,9 @@ static void explain_providers(const struct engine *engine, const struct task *ta
             buf_addf(ret, " Provider %s was tried and won't have it.", name);
         else if (task->unaffordable & bit)
             buf_addf(ret, " The budget of provider %s has no room for it.", name);
+        else if (!token_is_there(engine->config.providers[i].token))
+            buf_addf(ret, " Provider %s waits for a token: %s.", name,
+                     token_why(engine->config.providers[i].token));
         else if (sched_look(engine->sched, i, task->job->request->model, now, &view))
             explain_pace(task, &view, now, ret);
     }

@@ -37,6 +37,7 @@ void submit_schedule(struct engine *engine)
     int64_t now = engine_steady_ms();
     struct sched_entry *entry;
     size_t provider;
+    access_look(engine);
     while (!engine->stopping && !engine->store_failing &&
            engine->submitting < engine->config.submit_at_once &&
            (entry = sched_pick(engine->sched, now, &provider))) {

@@ -163,6 +163,19 @@ static void input_gone(struct task *task, const struct http_reply *reply)
     free(message);
 }
 
+/* The job's turn comes again when there is another token. */
+static void token_refused(struct task *task)
+{
+    struct job_event event = {
+        .type = JOB_REFUSED,
+        .error = {.code = "unauthenticated",
+                  .message = "the provider refused the access token, which is renewed",
+                  .retryable = true,
+                  .provider = task->job->provider},
+    };
+    task_event(task, &event, false, NULL, NULL);
+}
+
 /* The others need not find out for themselves. The first time another provider may have it at once;
  * then the job waits for itself, so that it isn't always the same that is tried. */
 static void unreachable(struct task *task, const struct http_reply *reply)
@@ -201,6 +214,8 @@ void verdict_take(struct task *task, const struct http_reply *reply)
         unreachable(task, reply);
     } else if (reply->end != HTTP_ANSWERED) {
         unheard(task, reply);
+    } else if (access_refused(task, reply)) {
+        token_refused(task);
     } else {
         struct wire_reply wire = task_wire_reply(reply);
         struct outcome outcome;

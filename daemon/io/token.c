@@ -131,7 +131,7 @@ static void on_done(struct http_transfer *transfer, const struct http_reply *rep
         failed(token, reply->reason);
         return;
     }
-    if (token->kind == TOKEN_METADATA &&
+    if (token->kind == TOKEN_METADATA && reply->status == 200 &&
         (!reply->wanted || strcasecmp(reply->wanted, "Google") != 0)) {
         failed(token, "what answered is not Google's metadata server");
         return;
