@@ -52,7 +52,7 @@ def test_all_models_are_listed(client):
 
 def test_median_of_a_model_that_ran(make_daemon):
     daemon = make_daemon().start()
-    daemon.wait(*[daemon.generate(f"a cat {i}")["id"] for i in range(5)])
+    daemon.wait(*[daemon.generate(f"a cat {i}")["id"] for i in range(9)])
     with daemon.client() as client:
         assert models(client)[OMNI, "gemini"]["median_ms"] > 0
 

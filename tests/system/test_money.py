@@ -317,3 +317,47 @@ def test_stats_tell_what_is_spent(limited):
     running = daemon.generate("a [sim: latency=300s]", model=VEO)
     daemon.wait_state(running["id"], "running")
     assert daemon.ok("STATS")["spend"] == {"today_usd": VEO_USD, "reserved_usd": VEO_USD}
+
+
+# ---- budgets of providers ----
+
+
+def test_a_providers_budget(limited, sim):
+    daemon = limited({"provider veo.daily_budget_usd": 7})
+    ids, held = batch(daemon, 4, model=VEO)
+    assert held == ids[2:]
+    assert "[provider veo] daily_budget_usd = $7.00" in daemon.job(ids[2])["error"]["message"]
+    omni = daemon.generate("a dog")
+    assert [job["state"] for job in daemon.wait(*ids, omni["id"])] == [
+        "done", "done", "held", "held", "done"]
+    budgets = cost(daemon)[1]["budgets"]
+    assert budgets == [{"for": "provider", "provider": "veo", "daily_usd": 7,
+                        "charged_usd": 6.4, "reserved_usd": 0, "left_usd": 0.6}]
+
+
+def test_of_two_providers_the_one_with_money_takes_it(limited, sim):
+    url = {"base_url": sim.url}
+    daemon = limited({}, {"veo": {"weight": 1000, "daily_budget_usd": 4},
+                          "other": {"dialect": "predict", "models": "veo-*", "weight": 1,
+                                    "daily_budget_usd": 7, **url}})
+    ids, held = batch(daemon, 5, model=VEO)
+    ended = daemon.wait(*ids)
+    assert sorted(job["state"] for job in ended) == ["done"] * 3 + ["held"] * 2
+    assert sorted(job["provider"] for job in ended if job["state"] == "done") == [
+        "other", "other", "veo"]
+    assert len(sim.operations()) == 3
+    assert {row["provider"]: row["charged_usd"] for row in cost(daemon, by="provider")[0]} == {
+        "veo": 3.2, "other": 6.4}
+
+
+def test_what_was_held_at_the_pick_goes_on_when_money_comes_free(limited, sim):
+    url = {"base_url": sim.url}
+    daemon = limited({}, {"veo": {"daily_budget_usd": 4},
+                          "other": {"dialect": "predict", "models": "veo-*",
+                                    "daily_budget_usd": 4, **url}})
+    costly = [daemon.generate(f"first {i} [sim: latency=2s, filter]", model=VEO) for i in range(2)]
+    late = [daemon.generate(f"late {i}", model=VEO) for i in range(2)]
+    daemon.wait(*[job["id"] for job in costly])
+    for job in late:
+        assert daemon.wait_state(job["id"], "done")["cost"]["charged_usd"] == VEO_USD
+    assert len(sim.operations()) == 4
