@@ -32,7 +32,8 @@ static int refuse(const struct walk *walk, enum error_code code, const char *wha
 static int refuse_errno(const struct walk *walk, int reason)
 {
     if (reason == ENOENT)
-        return refuse(walk, ERROR_NOT_FOUND, "does not exist");
+        return refuse(walk, ERROR_NOT_FOUND,
+                      "does not exist where veod looks; PUT or veoctl send a file of yours");
     if (reason == ENOTDIR)
         return refuse(walk, ERROR_NOT_FOUND, "does not exist: something before it is no folder");
     if (reason == EACCES || reason == EPERM)

@@ -11,7 +11,7 @@ import zlib
 
 import pytest
 
-from harness import NOBODY, PATIENCE, VEO, Client, until
+from harness import NOBODY, PATIENCE, VEO, Client, Daemon, until
 
 MIB = 1024 * 1024
 OTHER = NOBODY - 1
@@ -312,6 +312,18 @@ def test_memory_stays_flat(make_daemon):
     assert most - before < 16 * MIB, (most - before) / MIB
 
 
+def test_a_put_too_many(make_daemon):
+    """Its bytes are skipped as well."""
+    daemon = make_daemon(options={"limits.client_commands": "1"}).start()
+    client = daemon.client()
+    client.send(f'@w WAIT {client.generate("a cat", not_before=soon())["id"]}')
+    body = b"@x PING\n@y PING\n"
+    client.send(b"@p PUT %d\n" % len(body) + body + b"PING\n")
+    replies = [client.read() for _ in range(2)]
+    assert [reply.value["code"] for reply in replies] == ["too-many", "too-many"]
+    assert [reply.tag for reply in replies] == ["p", None]
+
+
 # ---- the age of blobs ----
 
 
@@ -508,7 +520,7 @@ WRONG = [
     ({"image": ""}, "invalid-argument", "image", ""),
     ({"image": 7}, "invalid-argument", "image", ""),
     ({"image_path": "relative.png"}, "invalid-argument", "image_path", "absolute"),
-    ({"image_path": "/nonexistent/a.png"}, "not-found", "image_path", "/nonexistent does not exist"),
+    ({"image_path": "/nonexistent/a.png"}, "not-found", "image_path", "/nonexistent does not exist where"),
     ({"image_path": "/etc"}, "invalid-argument", "image_path", "not a regular file"),
     ({"image_path": "/etc/passwd"}, "invalid-argument", "image_path", "JPEG"),
     ({"image_path": "/etc/../etc/passwd"}, "invalid-argument", "image_path", "\"..\""),
@@ -727,3 +739,37 @@ def test_a_path_that_is_too_long_a_file(make_daemon):
     error = daemon.client().err("GENERATE " + json.dumps({"prompt": "x", "image_path": str(path)}),
                                 "too-long", "image_path")
     assert "blob_bytes" in error["message"]
+
+
+class AsNobody(Daemon):
+    def command_line(self, *arguments):
+        return ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups",
+                *super().command_line(*arguments)]
+
+
+@pytest.fixture
+def unprivileged(as_root, directory, sim):
+    where = directory / "nobody"
+    where.mkdir()
+    os.chmod(directory, 0o755)
+    os.chown(where, NOBODY, NOBODY)
+    daemon = AsNobody(where, sim).start()
+    yield daemon
+    daemon.close()
+
+
+def test_an_unprivileged_veod_says_what_it_may_not_read(unprivileged, directory):
+    alice = client_of(unprivileged, ALICE, ALICE)
+    folder = directory / "alice"
+    folder.mkdir()
+    os.chown(folder, ALICE, STAFF)
+    closed, opened = picture(folder, 0o600, 1), picture(folder, 0o644, 2)
+    assert may_read(alice, opened)
+    line = "GENERATE " + json.dumps({"prompt": "x", "image_path": str(closed)})
+    assert "veod itself may not" in alice.err(line, "unavailable", "image_path")["message"]
+    bob = client_of(unprivileged, BOB, BOB)
+    assert "you may not" in bob.err(line, "invalid-argument", "image_path")["message"]
+    os.chmod(folder, 0o700)
+    line = "GENERATE " + json.dumps({"prompt": "x", "image_path": str(opened)})
+    assert "veod itself may not" in alice.err(line, "unavailable", "image_path")["message"]
+    assert put_ok(alice, opened.read_bytes())
