@@ -83,7 +83,7 @@ CASES = {
     "filtered": case("filtered", prompt="[sim: filter]"),
     "failed": case("failed", prompt="[sim: fail=3]"),
     "400": case("failed", rules=status(400)),
-    "401": case("failed", rules=status(401, times=4)),
+    "401": case("failed", rules=status(401)),
     "402": case("held", rules=status(402, times=1)),
     "403": case("failed", rules=status(403)),
     "404": case("failed", rules=status(404)),
