@@ -531,6 +531,133 @@ static void test_how_values_are_printed(void **state)
     config_free(&config);
 }
 
+/* ---- models ---- */
+
+static void test_models_are_built_in(void **state)
+{
+    struct files *f = *state;
+    struct config config;
+    write_text(f, "veod.conf", "");
+    load(f, NULL, &config);
+    static const char *const known[] = {"gemini-omni-1.1-flash",
+                                        "gemini-omni-1.2-flash",
+                                        "gemini-omni-flash-preview",
+                                        "veo-3.1-generate-001",
+                                        "veo-3.1-fast-generate-001",
+                                        "veo-3.1-lite-generate-001",
+                                        "gemini/veo-3.1-lite-generate-preview",
+                                        "veo-3.0-generate-preview",
+                                        "veo-3.0-fast-generate-preview",
+                                        "veo-2.0-generate-001"};
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (!model_table_find(config.models, known[i]))
+            fail_msg("%s is not known", known[i]);
+    assert_null(model_table_find(config.models, "veo-9"));
+    assert_int_equal(model_table_find(config.models, "veo-3.0-generate-preview")->state,
+                     MODEL_SHUT_DOWN);
+    for (size_t i = 0; i < model_table_count(config.models); i++) {
+        const struct model *model = model_table_at(config.models, i);
+        assert_true(model->is_shipped && model->state != MODEL_UNKNOWN && model->prices.count);
+        assert_true(model->state != MODEL_SHUT_DOWN || (model->since && model->replaced_by));
+    }
+    config_free(&config);
+}
+
+static void test_sections_of_models(void **state)
+{
+    struct files *f = *state;
+    struct config config;
+    char *overrides[] = {"model veo-3.1-generate-001.prices=720p:0.55", NULL};
+    write_text(f, "veod.conf",
+               "[model veo-3.1-generate-001]\nprices = *:9\nnote = ours\n"
+               "[model veo-3.1-*]\nsamples = 1\n[model acme-*]\nrule = when seed need image\n");
+    write_text(f, "veod.conf.d/a.conf", "[model acme-*]\nrule = when image need seed\n");
+    load(f, overrides, &config);
+    assert_int_equal(model_table_find(config.models, "veo-3.1-generate-001")->samples, 1);
+    assert_int_equal(model_table_find(config.models, "acme-1")->rule_count, 2);
+    size_t i = 0;
+    while (strcmp(model_table_at(config.models, i)->glob, "veo-3.1-generate-001") != 0)
+        i++;
+    const struct model *model = model_table_at(config.models, i);
+    assert_int_equal(model->prices.rows[0].amount, 550000);
+    assert_string_equal(model->note, "ours");
+    assert_int_equal(model->samples, 4); /* as shipped */
+    config_free(&config);
+    write_text(f, "veod.conf", "[model x]\n\nsamples = many\n");
+    assert_refused(f, NULL, "veod.conf:3: [model x] samples must be a number from 1 to 100");
+    write_text(f, "veod.conf", "[model ]\nsamples = 1\n");
+    assert_refused(f, NULL, "veod.conf:2: ");
+}
+
+/* ---- reading anew ---- */
+
+static int reload(const struct files *f, struct config *config, const char *text, char **changed,
+                  struct error *error)
+{
+    struct config anew;
+    struct buf names;
+    buf_init(&names, 10000);
+    write_text(f, "veod.conf", text);
+    load(f, NULL, &anew);
+    int status = config_reload(config, &anew, &names, error);
+    config_free(&anew);
+    *changed = buf_steal(&names);
+    return status;
+}
+
+static void test_what_can_change(void **state)
+{
+    struct files *f = *state;
+    struct config config;
+    struct error error = {0};
+    char *changed;
+    write_text(f, "veod.conf", "[provider a]\ndialect = predict\n");
+    load(f, NULL, &config);
+    assert_int_equal(reload(f, &config,
+                            "[provider a]\ndialect = predict\nweight = 5\n[limits]\njobs = 9\n"
+                            "[retry]\non_uncertain = retry\n[model x]\nsamples = 3\n",
+                            &changed, &error),
+                     0);
+    assert_string_equal(changed, "limits.jobs,retry.on_uncertain,provider a.weight,model");
+    free(changed);
+    assert_int_equal(config.jobs, 9);
+    assert_string_equal(config.on_uncertain, "retry");
+    assert_int_equal(config.providers[0].weight, 5);
+    assert_int_equal(model_table_find(config.models, "x")->samples, 3);
+    config_free(&config);
+}
+
+static void test_what_needs_a_restart(void **state)
+{
+    static const struct {
+        const char *text, *names;
+    } rows[] = {
+        {"[provider a]\ndialect = predict\n[limits]\njobs = 9\n[daemon]\nadmin_group = x\n",
+         "daemon.admin_group"},
+        {"[provider a]\ndialect = interactions\n", "provider a.dialect"},
+        {"[provider b]\ndialect = predict\n", "provider"},
+        {"[provider a]\ndialect = predict\n[provider b]\ndialect = predict\n", "provider"},
+        {"[provider a]\ndialect = predict\nmodels = x\n[http]\ncalls = 2\n",
+         "http.calls,provider a.models"},
+    };
+    struct files *f = *state;
+    struct config config;
+    write_text(f, "veod.conf", "[provider a]\ndialect = predict\n");
+    load(f, NULL, &config);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct error error = {0};
+        char *changed, *expected = mem_format("a restart is needed for %s", rows[i].names);
+        assert_int_equal(reload(f, &config, rows[i].text, &changed, &error), -1);
+        assert_int_equal(error.code, ERROR_CONFLICT);
+        if (!strstr(error.message, expected))
+            fail_msg("\"%s\" lacks \"%s\"", error.message, expected);
+        assert_int_equal(config.jobs, 100000);
+        free(changed);
+        free(expected);
+    }
+    config_free(&config);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -549,6 +676,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_too_many, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_is_printed_can_be_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_how_values_are_printed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_models_are_built_in, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_sections_of_models, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_can_change, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_needs_a_restart, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
