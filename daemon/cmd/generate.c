@@ -284,7 +284,7 @@ static void on_resolved(struct call *call, size_t index, const struct error *err
             return;
         }
     }
-    if (making->dry_run)
+    if (making->dry_run && provider)
         answer_dry_run(call, making->requests[0], provider);
     else
         look_for_outputs(call);

@@ -294,8 +294,8 @@ static bool take_seen(struct resolving *r)
 {
     const char *name = r->input->name ? r->input->name : r->input->path;
     const struct input *from = r->seen_input;
-    bool is_video = from && begins(from->mime_type ? from->mime_type : "video/", "video/");
-    if (!name || !r->seen || strcmp(name, r->seen) != 0 || is_video != r->is_video)
+    if (!from || !name || strcmp(name, r->seen) != 0 ||
+        begins(from->mime_type ? from->mime_type : "video/", "video/") != r->is_video)
         return false;
     struct input *to = r->input;
     free(to->name);

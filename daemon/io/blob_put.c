@@ -178,12 +178,13 @@ static int check_size(const struct blobs *blobs, uint64_t bytes, const char *fie
         return error_set(error, ERROR_TOO_LONG, field,
                          "%llu bytes are too many for a blob; [limits] blob_bytes is %llu",
                          (unsigned long long)bytes, (unsigned long long)blobs->config.blob_bytes);
-    if (blobs->total + blobs->reserved + bytes > blobs->config.total_bytes)
+    uint64_t used = blobs->total + blobs->reserved;
+    if (used + bytes > blobs->config.total_bytes)
         return error_set(error, ERROR_TOO_MANY, field,
                          "all blobs together have %llu bytes, and with %llu more [limits] "
                          "blobs_bytes = %llu would be exceeded",
-                         (unsigned long long)(blobs->total + blobs->reserved),
-                         (unsigned long long)bytes, (unsigned long long)blobs->config.total_bytes);
+                         (unsigned long long)used, (unsigned long long)bytes,
+                         (unsigned long long)blobs->config.total_bytes);
     return 0;
 }
 

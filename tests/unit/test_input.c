@@ -54,8 +54,8 @@ static void test_what_is_refused(void **state)
         "{\"mime_type\":\"image/png\"}",
         "{\"data\":\"AAAA\",\"what\":1}",
         "{\"blob\":\"sha256-1\"}",
-        "{\"data\":\"AAAA\",\"mime_type\":"
-        "\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}",
+        ("{\"data\":\"AAAA\",\"mime_type\":"
+         "\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}"),
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct error error = {0};
