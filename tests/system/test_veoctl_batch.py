@@ -216,7 +216,7 @@ def test_a_batch_over_a_restart(jobs, daemon, veoctl):
     result = veoctl("batch", "-", stdin=b"".join(b'"%d"\n' % n for n in range(1000)))
     assert result.status == 0 and len(jobs.by_key) == 1000 and daemon.connections == 4
     assert [int(row[0]) for row in rows(result)] == list(range(1, 1001))
-    assert result.err.count("sending the same again") == 3
+    assert 1 <= result.err.count("sending the same again") <= 3
 
 
 def test_lines_are_answered_while_others_are_still_written(jobs, daemon):
@@ -459,7 +459,7 @@ def test_memory_does_not_grow_with_the_lines(jobs, daemon, tmp_path):
     process.stdout = open(os.devnull, "rb")
     used = peak_memory(process)
     print(f"{count} lines with {used / (1 << 20):.1f} MiB")
-    assert len(jobs.by_key) == count
+    assert process.returncode == 0 and len(jobs.by_key) == count
     assert is_sanitized() or used < MEMORY
 
 
