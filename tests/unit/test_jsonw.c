@@ -193,10 +193,29 @@ static void what_does_not_fit_marks_the_buffer(void **state)
     buf_free(&out);
 }
 
+static void dollars_have_no_needless_digits(void **state)
+{
+    (void)state;
+    struct buf out;
+    struct jsonw w;
+    buf_init(&out, 1000);
+    jsonw_init(&w, &out);
+    jsonw_member_usd(&w, "a", 0);
+    jsonw_member_usd(&w, "b", 800000);
+    jsonw_member_usd(&w, "c", INT64_C(25000000));
+    jsonw_member_usd(&w, "d", 1);
+    jsonw_member_usd(&w, "e", -101360);
+    jsonw_member_usd(&w, "f", INT64_MAX);
+    assert_string_equal(buf_text(&out), "\"a\":0,\"b\":0.8,\"c\":25,\"d\":0.000001,"
+                                        "\"e\":-0.10136,\"f\":9223372036854.775807");
+    buf_free(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(commas_and_colons_are_where_they_belong),
+        cmocka_unit_test(dollars_have_no_needless_digits),
         cmocka_unit_test(strings_are_escaped_and_made_valid),
         cmocka_unit_test(every_byte_comes_back_or_is_replaced),
         cmocka_unit_test(doubles_are_short_and_exact),

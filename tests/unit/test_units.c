@@ -272,6 +272,28 @@ static void times_are_shown_in_utc_with_milliseconds(void **state)
     }
 }
 
+static void dollars_have_at_least_cents(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t micro;
+        const char *text;
+    } rows[] = {
+        {0, "$0.00"},
+        {3200000, "$3.20"},
+        {101360, "$0.10136"},
+        {1, "$0.000001"},
+        {-500000, "-$0.50"},
+        {INT64_C(12000000000), "$12000.00"},
+        {INT64_MIN, "-$9223372036854.775808"},
+    };
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        char text[UNITS_TEXT];
+        units_format_dollars(rows[i].micro, text);
+        assert_string_equal(text, rows[i].text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -281,6 +303,7 @@ int main(void)
         cmocka_unit_test(sizes_are_shown_with_one_decimal),
         cmocka_unit_test(times_are_rfc_3339),
         cmocka_unit_test(times_are_shown_in_utc_with_milliseconds),
+        cmocka_unit_test(dollars_have_at_least_cents),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
