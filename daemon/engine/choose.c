@@ -1,4 +1,5 @@
 /* Which providers a job may go to, and how fast. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,7 +85,7 @@ bool engine_pace(const struct engine *engine, size_t index, struct engine_pace *
         .provider = engine->config.providers[view.provider].provider.name,
         .model = view.model,
         .in_flight = view.in_flight,
-        .per_minute = view.per_minute,
+        .per_minute = rint(view.per_minute * 100) / 100,
         .shut_until = left > 0 ? engine_wall_ms() + left : 0,
     };
     return true;

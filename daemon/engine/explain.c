@@ -23,6 +23,8 @@ void task_set_trouble(struct task *task, const char *format, ...)
 static void add_duration(struct buf *ret, int64_t ms)
 {
     char text[UNITS_TEXT];
+    if (ms >= 10000)
+        ms -= ms % 1000;
     units_format_duration(ms > 0 ? ms : 0, text);
     buf_add_text(ret, text);
 }
