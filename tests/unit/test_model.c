@@ -54,6 +54,8 @@ static int set_up(void **state)
     set(true, "omni", "resolutions", "none");
     set(true, "omni", "prices", "*:0.10136");
     set(true, "omni", "token_prices", "input:1.50 video:17.50 other:9");
+    set(true, "omni", "rule", "when seed need aspect_ratio=16:9"); /* its default isn't known */
+    set(true, "omni", "rule", "when aspect_ratio=9:16 need image");
     set(true, "veo-*", "note", "whatever");
     return 0;
 }
@@ -109,6 +111,7 @@ static void test_what_is_taken(void **state)
         "\"model\":\"veo-y\",\"aspect_ratio\":\"1:1\"",
         "\"model\":\"omni\",\"duration_seconds\":3",
         "\"model\":\"omni\",\"duration_seconds\":9.5",
+        "\"model\":\"omni\",\"seed\":1",
     };
     (void)state;
     for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
@@ -144,6 +147,8 @@ static void test_what_is_refused(void **state)
         {"\"model\":\"omni\",\"duration_seconds\":11", "duration_seconds",
          "must be from 3 to 10, not 11"},
         {"\"model\":\"omni\",\"duration_seconds\":2.9", "duration_seconds", "not 2.9"},
+        {"\"model\":\"omni\",\"seed\":1,\"aspect_ratio\":\"1:1\"", "aspect_ratio",
+         "seed of omni needs aspect_ratio 16:9, not 1:1; or leave seed out"},
         {"\"model\":\"omni\",\"resolution\":\"720p\"", "resolution",
          "omni takes no resolution; leave it out"},
         {"\"model\":\"gemini/veo-x\",\"aspect_ratio\":\"1:1\"", "aspect_ratio",
