@@ -1,6 +1,7 @@
 #include <stdlib.h>
 
 #include "daemon/engine/task.h"
+#include "daemon/provider/inline.h"
 #include "proto/mem.h"
 
 /* A question about an operation that no job has: each provider that knows such names, in turn. */
@@ -9,12 +10,55 @@ struct asking {
     struct engine *engine;
     struct http_transfer transfer;
     char *operation;
-    size_t provider; /* index */
+    size_t provider;     /* index */
+    struct buf document; /* the answer, without the videos that may be inside */
+    struct inline_filter *filter;
     bool waits_for_token;
     unsigned token_generation;
     engine_asked_fn *done;
     void *arg;
 };
+
+static void drop_answer(struct asking *asking)
+{
+    inline_free(asking->filter);
+    asking->filter = NULL;
+    buf_free(&asking->document);
+}
+
+static void begin_run(void *arg, unsigned index)
+{
+    (void)arg;
+    (void)index;
+}
+
+/* Whoever asks only wants to know that there is a video. */
+static size_t drop_run(void *arg, unsigned index, const unsigned char *bytes, size_t length)
+{
+    (void)arg;
+    (void)index;
+    (void)bytes;
+    return length;
+}
+
+static void end_run(void *arg, unsigned index, bool intact)
+{
+    (void)arg;
+    (void)index;
+    (void)intact;
+}
+
+static enum http_flow on_body(struct http_transfer *transfer, const struct http_reply *head,
+                              const char *data, size_t length)
+{
+    static const struct inline_hooks hooks = {begin_run, drop_run, end_run};
+    struct asking *asking = heap_entry(transfer, struct asking, transfer);
+    (void)head;
+    if (!asking->filter)
+        asking->filter = inline_new(&asking->document, &hooks, NULL);
+    inline_feed(asking->filter, data, length);
+    return asking->document.failed ? HTTP_STOP : HTTP_GO_ON;
+}
 
 static bool prepare(struct http_transfer *transfer, struct http_request *request)
 {
@@ -25,6 +69,7 @@ static bool prepare(struct http_transfer *transfer, struct http_request *request
     if (asking->waits_for_token)
         return false;
     asking->token_generation = token_generation(provider->token);
+    drop_answer(asking);
     wire_request_init(&wire);
     provider->provider.dialect->poll(&provider->provider, asking->operation, &wire);
     task_fill_request(asking->engine, provider, &wire, request);
@@ -48,6 +93,7 @@ static void finish(struct asking *asking, const char *provider, const struct out
         link = &(*link)->next;
     *link = asking->next;
     asking->done(asking->arg, provider, outcome, error);
+    drop_answer(asking);
     free(asking->operation);
     free(asking);
 }
@@ -76,12 +122,18 @@ static void on_done(struct http_transfer *transfer, const struct http_reply *rep
     }
     if (reply->end != HTTP_ANSWERED) {
         error_set(&error, ERROR_UNAVAILABLE, NULL, "provider %s could not be asked: %s",
-                  provider->name, reply->reason);
+                  provider->name,
+                  reply->end == HTTP_STOPPED ? "the answer is larger than [limits] reply_bytes"
+                                             : reply->reason);
         finish(asking, provider->name, NULL, &error);
         return;
     }
     struct wire_reply wire = task_wire_reply(reply);
     wire.operation = asking->operation;
+    if (asking->filter) {
+        wire.body = buf_text(&asking->document);
+        wire.length = asking->document.length;
+    }
     struct outcome outcome;
     outcome_init(&outcome);
     provider->dialect->polled(provider, &wire, &outcome);
@@ -96,8 +148,9 @@ void engine_ask(struct engine *engine, const char *operation, engine_asked_fn *d
     asking->operation = mem_strdup(operation);
     asking->done = done;
     asking->arg = arg;
-    asking->transfer =
-        (struct http_transfer){.lane = HTTP_CALLS, .prepare = prepare, .done = on_done};
+    asking->transfer = (struct http_transfer){
+        .lane = HTTP_CALLS, .prepare = prepare, .body = on_body, .done = on_done};
+    buf_init(&asking->document, engine->config.reply_bytes);
     asking->next = engine->askings;
     engine->askings = asking;
     if (!seek(asking)) {

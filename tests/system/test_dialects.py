@@ -50,6 +50,8 @@ ROUTES = {
                     {"png", "jpeg", "frames", "references", "extend", "extend file", "samples"}),
     "omni": Route(VERTEX_OMNI, {"dialect": "interactions", **CLOUD},
                   IMAGES | {"frames", "references", "edit"}),
+    "omni-stored": Route(VERTEX_OMNI, {"dialect": "interactions", "storage_uri": "gs://bucket/omni",
+                                       **CLOUD}, {"png", "edit"}),
     "videos": Route(VEO, {"dialect": "videos"}, IMAGES | {"proxy"}),
 }
 SAMPLING = {"predict": "veo-2.0-generate-001"}
@@ -76,6 +78,7 @@ CASES = {
                                  duration_seconds=8),
     "references": case(needs="references", reference_images=["png", "jpeg"], duration_seconds=8),
     "edit": case(needs="edit", video="mp4"),
+    "edit what another has made": case(needs="edit", video="another's"),
     "continue": case(needs="continue", video="text"),
     "extend": case(needs="extend", video="text", video_task="extend"),
     "extend a file": case(needs="extend file", video="mp4", video_task="extend"),
@@ -115,7 +118,7 @@ CASES = {
     "redirect of a poll": case(rules={"on": "poll", "do": "redirect", "times": 1}),
 }
 ENDS = {("videos", "500"): "uncertain"}  # the proxy's own: it may have got through
-LATER = ("continue", "extend")  # they need what "text" has made
+LATER = ("edit what another has made", "continue", "extend")  # they need what "text" has made
 OF_DOWNLOADS = ("wrong content type", "not a video", "redirect of a download")
 
 
@@ -176,13 +179,15 @@ class World:
     def resolve(self, route, value, blobs):
         if isinstance(value, list):
             return [blobs[one] for one in value]
+        if value == "another's":
+            return self.ids["predict", "text"]
         if value == "text":
             return self.ids[route, "text"]
         return blobs.get(value, value) if isinstance(value, str) else value
 
     def place(self, route, rule):
         """An object's name with a slash and a space is none that the other origin has."""
-        if route != "stored" or rule["do"] != "redirect":
+        if "stored" not in route or rule["do"] != "redirect":
             return {}
         return {"location": f"http://127.0.0.1:{self.sim.stats()['foreign_port']}/media/x"}
 
@@ -240,7 +245,9 @@ def kinds(operation):
             if "sha256" in one]
 
 
-def expected_files(name):
+def expected_files(world, name):
+    if name == "edit what another has made":
+        return [("video/mp4", world.jobs["predict", "text"]["files"][0]["sha256"])]
     fields = CASES[name].fields
     files = [fields.get("video"), fields.get("image"), fields.get("last_frame"),
              *fields.get("reference_images", [])]
@@ -265,7 +272,7 @@ def test_case(world, route, name):
         assert "error" not in job, job
         check_files_of(job, 2 if name == "samples" else 1)
         assert len(accepted) == 1
-        assert sorted(kinds(accepted[0])) == sorted(expected_files(name)), accepted
+        assert sorted(kinds(accepted[0])) == sorted(expected_files(world, name)), accepted
     if job["state"] != "done" and any(WORDS in rule.get("message", "") for rule in
                                       CASES[name].rules):
         assert WORDS in job["error"]["message"] and job["error"]["provider"] == route
@@ -330,6 +337,7 @@ def test_what_the_route_is(world, route):
         "stored": "/v1/projects/p-1/locations/us-central1/publishers/google/models/"
                   f"{VERTEX_VEO}:predictLongRunning",
         "omni": "/v1beta1/projects/p-1/locations/global/interactions",
+        "omni-stored": "/v1beta1/projects/p-1/locations/global/interactions",
         "videos": "/v1/videos",
     }
     assert operation["path"] == paths[route]
@@ -346,6 +354,40 @@ def test_no_secret_went_astray(world):
     written = world.daemon.log().encode() + b"".join(
         path.read_bytes() for path in world.daemon.state.glob("jobs.db*"))
     assert KEY.encode() not in written and TOKEN.encode() not in written
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_an_operation_that_no_job_has(world, route):
+    """Its name is enough to ask the provider."""
+    with contextlib.closing(world.daemon.client()) as client:
+        job = client.generate(f"<{route}: forgotten> a cat", model=ROUTES[route].model,
+                              provider=route)
+        name = client.wait(job["id"])[0]["operation_name"]
+        client.ok(f"FORGET {job['id']}")
+        found = client.ok(f"STATUS {name}")
+    assert found["operation_name"] == name and found["state"] == "completed", found
+    assert "id" not in found
+
+
+@pytest.mark.parametrize("model", [OMNI, VEO])
+def test_googles_addresses_are_asked_for_at_the_proxy(programs, model):
+    """A proxy hands Google's addresses on; an extension gets the address as Google knows it."""
+    google = "https://generativelanguage.googleapis.com"
+    with harness.short_directory() as directory:
+        sim = Sim(directory, "--key", KEY, "--public-base", google).start()
+        daemon = Daemon(directory, sim).start()
+        try:
+            job = daemon.wait(daemon.generate(model=model)["id"])[0]
+            assert job["state"] == "done" and job["video_uri"].startswith(google + "/"), job
+            check_files_of(job, 1)
+            if model == VEO:
+                more = daemon.generate("more", model=model, video=job["id"])
+                assert daemon.wait(more["id"])[0]["state"] == "done"
+                body = sim.operations("more")[0]["body"]
+                assert body["instances"][0]["video"] == {"uri": job["video_uri"]}
+        finally:
+            daemon.close()
+            sim.stop()
 
 
 def test_a_dry_run_shows_where_the_files_go(world):
