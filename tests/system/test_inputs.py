@@ -5,6 +5,8 @@ import contextlib
 import hashlib
 import json
 import os
+import socket
+import sqlite3
 import struct
 import time
 import zlib
@@ -34,11 +36,18 @@ def jpeg(size=1000):
 
 
 def webp(size=100):
-    return b"RIFF" + struct.pack("<I", size + 12) + b"WEBPVP8 " + struct.pack("<I", size) + b"w" * size
+    return (b"RIFF" + struct.pack("<I", size + 12) + b"WEBPVP8 " + struct.pack("<I", size) +
+            b"w" * size)
 
 
 def mp4(size=1000):
-    return struct.pack(">I", 16) + b"ftypisom" + bytes(4) + struct.pack(">I", size + 8) + b"mdat" + b"v" * size
+    return (struct.pack(">I", 16) + b"ftypisom" + bytes(4) +
+            struct.pack(">I", size + 8) + b"mdat" + b"v" * size)
+
+
+def generate(**fields):
+    """The line."""
+    return "GENERATE " + json.dumps({"prompt": "x", **fields})
 
 
 def name_of(data):
@@ -76,7 +85,8 @@ def blobs(daemon):
 
 # ---- PUT ----
 
-KINDS = {"image/png": png(), "image/jpeg": jpeg(), "image/webp": webp(), "image/gif": b"GIF89a" + bytes(30),
+KINDS = {"image/png": png(), "image/jpeg": jpeg(), "image/webp": webp(),
+         "image/gif": b"GIF89a" + bytes(30),
          "image/heic": b"\0\0\0\x18ftypheic" + bytes(20), "video/mp4": mp4(),
          "video/quicktime": b"\0\0\0\x14ftypqt  " + bytes(20),
          "video/webm": b"\x1a\x45\xdf\xa3" + bytes(30)}
@@ -183,7 +193,8 @@ def test_a_thousand_small_ones(daemon, client):
     files = [png(seed) for seed in range(1000)]
     for start in range(0, len(files), 100):
         some = files[start:start + 100]
-        client.send(b"".join(b"@%d PUT %d\n" % (start + i, len(data)) + data for i, data in enumerate(some)))
+        client.send(b"".join(b"@%d PUT %d\n" % (start + i, len(data)) + data
+                             for i, data in enumerate(some)))
         for _ in some:
             reply = client.read()
             assert reply.value["blob"] == name_of(files[int(reply.tag)])
@@ -329,7 +340,6 @@ def test_a_put_too_many(make_daemon):
 
 def age(daemon, name, seconds):
     """Makes it look as if the blob was last used so long ago."""
-    import sqlite3
     with sqlite3.connect(daemon.state / "jobs.db") as database:
         changed = database.execute("UPDATE blobs SET used_at = used_at - ? WHERE name = ?",
                                    (seconds * 1000, name)).rowcount
@@ -416,7 +426,8 @@ def by_path(daemon, client, data, kind):
     return {"image_path": str(path)}
 
 
-IMAGES = {"jpeg": (jpeg(), "image/jpeg"), "png": (png(), "image/png"), "webp": (webp(), "image/webp")}
+IMAGES = {"jpeg": (jpeg(), "image/jpeg"), "png": (png(), "image/png"),
+          "webp": (webp(), "image/webp")}
 
 
 @pytest.mark.parametrize("image", IMAGES)
@@ -452,7 +463,8 @@ def done(client):
 
 @pytest.mark.parametrize("how", ["id", "prefix", "operation"])
 def test_the_result_of_a_job_is_a_video(client, done, how):
-    name = {"id": done["id"], "prefix": done["id"][:20].lower(), "operation": done["operation_name"]}[how]
+    name = {"id": done["id"], "prefix": done["id"][:20].lower(),
+            "operation": done["operation_name"]}[how]
     job = client.generate("more of it", video=name)
     file = done["files"][0]
     assert job["video"] == {"job": done["id"], "file": file["path"], "mime_type": "video/mp4",
@@ -508,10 +520,11 @@ WRONG = [
     ({"image": encoded(mp4())}, "invalid-argument", "image", "video/mp4"),
     ({"last_frame": encoded(mp4())}, "invalid-argument", "last_frame", "an image"),
     ({"video": encoded(png())}, "invalid-argument", "video", "image/png"),
-    ({"reference_images": [encoded(png()), encoded(mp4())]}, "invalid-argument", "reference_images.1",
-     "an image"),
+    ({"reference_images": [encoded(png()), encoded(mp4())]}, "invalid-argument",
+     "reference_images.1", "an image"),
     ({"image": encoded(b"hello, this is no image")}, "invalid-argument", "image", "JPEG"),
-    ({"image": {"mime_type": "image/jpeg", **encoded(png())}}, "invalid-argument", "image", "image/png"),
+    ({"image": {"mime_type": "image/jpeg", **encoded(png())}}, "invalid-argument", "image",
+     "image/png"),
     ({"image": {"data": "%%%%"}}, "invalid-argument", "image", "base64"),
     ({"image": {"data": "AAA"}}, "invalid-argument", "image", "base64"),
     ({"image": {"data": "=AAA"}}, "invalid-argument", "image", "base64"),
@@ -520,7 +533,8 @@ WRONG = [
     ({"image": ""}, "invalid-argument", "image", ""),
     ({"image": 7}, "invalid-argument", "image", ""),
     ({"image_path": "relative.png"}, "invalid-argument", "image_path", "absolute"),
-    ({"image_path": "/nonexistent/a.png"}, "not-found", "image_path", "/nonexistent does not exist where"),
+    ({"image_path": "/nonexistent/a.png"}, "not-found", "image_path",
+     "/nonexistent does not exist where"),
     ({"image_path": "/etc"}, "invalid-argument", "image_path", "not a regular file"),
     ({"image_path": "/etc/passwd"}, "invalid-argument", "image_path", "JPEG"),
     ({"image_path": "/etc/../etc/passwd"}, "invalid-argument", "image_path", "\"..\""),
@@ -544,12 +558,59 @@ def test_a_dry_run_leaves_the_bytes_out(sim, client):
     shown = client.ok(f'GENERATE {{"prompt":"it moves","image":"{name}","dry_run":true}}')
     assert f"<{name} as base64, {len(png())} bytes>" in json.dumps(shown["request"]["body"])
     assert base64.b64encode(png()).decode() not in json.dumps(shown)
-    shown = client.ok(json.dumps({"prompt": "it moves", "image": name, "model": VEO, "dry_run": True})
-                      .join(["GENERATE ", ""]))
+    shown = client.ok(generate(image=name, model=VEO, dry_run=True))
     image = shown["request"]["body"]["instances"][0]["image"]
     assert image["bytesBase64Encoded"] == f"<{name} as base64, {len(png())} bytes>"
     assert image["mimeType"] == "image/png"
     assert not sim.operations()
+
+
+def test_a_dry_run_of_a_form(make_daemon):
+    lite = {"dialect": "videos", "models": "sora-*", "base_url": "http://127.0.0.1:9",
+            "credential": "gemini-api-key"}
+    daemon = make_daemon(providers={"lite": lite}).start()
+    client = daemon.client()
+    name = put_ok(client, png())
+    shown = client.ok(generate(image=name, model="sora-x", dry_run=True))["request"]
+    assert shown["content_type"].startswith("multipart/form-data; boundary=")
+    assert f"\r\n\r\n<{name}, {len(png())} bytes>\r\n" in shown["body"]
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+def test_an_image_gets_to_veo(sim, client, kind):
+    data, mime_type = IMAGES[kind]
+    job = client.generate("it moves", model=VEO, image=put_ok(client, data))
+    assert client.wait(job["id"])[0]["state"] == "done"
+    seen, = sim.operations("it moves")[0]["inputs"]
+    assert seen["sha256"] == hashlib.sha256(data).hexdigest() and seen["mime_type"] == mime_type
+
+
+def test_who_leaves_before_all_is_found(daemon):
+    """Whatever was under way for it ends without it."""
+    path = daemon.directory / "picture"
+    path.write_bytes(jpeg(60000))
+    name = put_ok(daemon.client(), png())
+    jobs = [{"image_path": str(path)}, {"image": name}, {"image": encoded(png(1))},
+            {"video": "7ZZZZZZZZZZZZZZZZZZZZZZZZZ"}, {"video": "v1_never-heard-of"}]
+    for job in jobs * 10:
+        client = daemon.client()
+        client.send(generate(not_before=soon(), **job))
+        client.close()
+    assert daemon.ok("PING")
+    daemon.terminate()
+
+
+def test_stopping_in_the_middle(daemon):
+    path = daemon.directory / "picture"
+    path.write_bytes(jpeg(60000) + bytes(20 * MIB))
+    sending, complete, copying = daemon.client(), daemon.client(), daemon.client()
+    sending.send(b"PUT 3000000 image/jpeg\n" + jpeg(60000))
+    until(lambda: blobs(daemon), "it has begun")
+    complete.send(b"PUT %d\n" % len(png()) + png())
+    copying.send(generate(image_path=str(path)))
+    daemon.terminate()
+    daemon.start()
+    assert not [name for name in blobs(daemon) if name.endswith(".part")]
 
 
 def test_a_key_goes_by_the_content(daemon, client):
@@ -559,8 +620,7 @@ def test_a_key_goes_by_the_content(daemon, client):
     assert client.generate("it moves", key="k", image=put_ok(client, png(1)))["id"] == job["id"]
     assert client.generate("it moves", key="k", image=encoded(png(1)))["id"] == job["id"]
     path.write_bytes(png(2))
-    client.err(json.dumps({"prompt": "it moves", "key": "k", "image_path": str(path)})
-               .join(["GENERATE ", ""]), "conflict", "key")
+    client.err(generate(prompt="it moves", key="k", image_path=str(path)), "conflict", "key")
 
 
 def test_a_batch_names_one_thing_many_times(sim, daemon, client):
@@ -611,7 +671,6 @@ def test_a_result_serves_only_its_owner(as_root, daemon):
 
 def client_of(daemon, uid, gid, groups=()):
     """A client of that user, with those groups."""
-    import socket
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     child = os.fork()
     if child == 0:
@@ -658,8 +717,7 @@ def picture(folder, mode, seed=0, owner=ALICE, group=STAFF):
 
 
 def may_read(client, path):
-    reply = client.request("GENERATE " + json.dumps({"prompt": "x", "image_path": str(path),
-                                                     "dry_run": True}))
+    reply = client.request(generate(image_path=str(path), dry_run=True))
     if reply.word == "OK":
         assert reply.value["image"]["blob"] == name_of(path.read_bytes())
         return True
@@ -681,10 +739,9 @@ def test_a_path_is_read_as_its_sender_could(pictures, daemon, mode):
     people = (client_of(daemon, ALICE, ALICE), client_of(daemon, BOB, STAFF),
               client_of(daemon, CAROL, CAROL, [1, STAFF]), client_of(daemon, CAROL, CAROL, [1]))
     assert tuple(may_read(client, path) for client in people) == MODES[mode]
-    for uid, gid, groups, expected in ((ALICE, ALICE, [], MODES[mode][0]), (BOB, STAFF, [], MODES[mode][1]),
-                                       (CAROL, CAROL, [STAFF], MODES[mode][2]),
-                                       (CAROL, CAROL, [], MODES[mode][3])):
-        assert kernel_lets(path, uid, gid, groups) == expected
+    assert (kernel_lets(path, ALICE, ALICE, []), kernel_lets(path, BOB, STAFF, []),
+            kernel_lets(path, CAROL, CAROL, [STAFF]),
+            kernel_lets(path, CAROL, CAROL, [])) == MODES[mode]
     assert may_read(daemon.client(), path)  # root
 
 
@@ -709,9 +766,9 @@ def test_folders_must_be_searchable(pictures, daemon, mode, member, other):
     assert may_read(client_of(daemon, ALICE, ALICE), path)
     assert may_read(client_of(daemon, BOB, BOB, [STAFF]), path) == member
     assert may_read(client_of(daemon, BOB, BOB), path) == other
-    hidden = client_of(daemon, BOB, BOB).request(
-        "GENERATE " + json.dumps({"prompt": "x", "image_path": str(pictures / "nothing-here")}))
-    assert ("does not exist" in hidden.value["message"]) == other  # no more is told than it could see
+    hidden = client_of(daemon, BOB, BOB).request(generate(image_path=str(pictures / "nothing")))
+    # No more is told than it could see.
+    assert ("does not exist" in hidden.value["message"]) == other
 
 
 def test_no_link_leads_anywhere(pictures, daemon):
@@ -722,13 +779,13 @@ def test_no_link_leads_anywhere(pictures, daemon):
     (daemon.directory / "mine").write_bytes(png(7))
     (pictures / "out").symlink_to(daemon.directory / "mine")
     for client in (client_of(daemon, ALICE, ALICE), client_of(daemon, BOB, BOB)):
-        for path in (pictures / "link", pictures / "out", daemon.directory / "folder" / secret.name):
-            error = client.err("GENERATE " + json.dumps({"prompt": "x", "image_path": str(path)}),
-                               "invalid-argument", "image_path")
+        for path in (pictures / "link", pictures / "out",
+                     daemon.directory / "folder" / secret.name):
+            error = client.err(generate(image_path=str(path)), "invalid-argument", "image_path")
             assert "symbolic link" in error["message"]
     os.mkfifo(pictures / "fifo")
-    error = daemon.client().err("GENERATE " + json.dumps({"prompt": "x", "image_path": str(pictures / "fifo")}),
-                                "invalid-argument", "image_path")
+    error = daemon.client().err(generate(image_path=str(pictures / "fifo")), "invalid-argument",
+                                "image_path")
     assert "not a regular file" in error["message"]
 
 
@@ -736,7 +793,7 @@ def test_a_path_that_is_too_long_a_file(make_daemon):
     daemon = make_daemon(options={"limits.blob_bytes": "2K"}).start()
     path = daemon.directory / "big"
     path.write_bytes(jpeg(3000))
-    error = daemon.client().err("GENERATE " + json.dumps({"prompt": "x", "image_path": str(path)}),
+    error = daemon.client().err(generate(image_path=str(path)),
                                 "too-long", "image_path")
     assert "blob_bytes" in error["message"]
 
@@ -765,11 +822,11 @@ def test_an_unprivileged_veod_says_what_it_may_not_read(unprivileged, directory)
     os.chown(folder, ALICE, STAFF)
     closed, opened = picture(folder, 0o600, 1), picture(folder, 0o644, 2)
     assert may_read(alice, opened)
-    line = "GENERATE " + json.dumps({"prompt": "x", "image_path": str(closed)})
+    line = generate(image_path=str(closed))
     assert "veod itself may not" in alice.err(line, "unavailable", "image_path")["message"]
     bob = client_of(unprivileged, BOB, BOB)
     assert "you may not" in bob.err(line, "invalid-argument", "image_path")["message"]
     os.chmod(folder, 0o700)
-    line = "GENERATE " + json.dumps({"prompt": "x", "image_path": str(opened)})
+    line = generate(image_path=str(opened))
     assert "veod itself may not" in alice.err(line, "unavailable", "image_path")["message"]
     assert put_ok(alice, opened.read_bytes())
