@@ -32,7 +32,7 @@ enum verb_argument {
     X(GET, VERB_ID, "ID | {\"id\":…,\"file\":N,\"offset\":N}", "the bytes of a result")           \
     X(MODELS, VERB_NOTHING, "", "the models that can be asked for")                               \
     X(STATS, VERB_NOTHING, "", "counts, rates and latencies")                                     \
-    X(COST, VERB_OBJECT, "[{\"by\":…,…}]", "what was charged, by day, owner, provider, …")          \
+    X(COST, VERB_OBJECT, "[{\"by\":…,…}]", "what was charged, by day, owner, provider, …")        \
     X(RELOAD, VERB_NOTHING, "", "reads the configuration anew; for admins")                       \
     X(HELLO, VERB_OBJECT, "", "versions and limits")                                              \
     X(HELP, VERB_NOTHING, "", "this list")                                                        \
