@@ -71,6 +71,7 @@ void engine_set_config(struct engine *engine, const struct engine_config *config
     sched_set_limits(engine->sched, paces, config->in_flight);
     free(paces);
     money_set_limits(engine);
+    money_reconsider(engine);
     money_review(engine);
     submit_schedule(engine);
 }

@@ -99,15 +99,6 @@ static char *explain_hold(const struct engine *engine, int64_t estimate,
 
 /* ---- the ledger ---- */
 
-static uint64_t providers_of(const struct engine *engine, const struct request *request)
-{
-    uint64_t providers = 0;
-    for (size_t i = 0; i < engine->config.provider_count; i++)
-        if (takes(engine, i, request))
-            providers |= 1ULL << i;
-    return providers;
-}
-
 static size_t only_one(uint64_t providers)
 {
     bool one = providers && (providers & (providers - 1)) == 0;
@@ -132,7 +123,7 @@ static size_t place_of(const struct task *task, const struct job *job)
         return index_of(task->engine, job->provider);
     if (task->money.promised != BUDGET_NOWHERE)
         return task->money.promised;
-    return only_one(providers_of(task->engine, job->request));
+    return only_one(engine_takers(task->engine, job->request));
 }
 
 static void note_charge(struct task *task, const struct job *job)
@@ -145,13 +136,20 @@ static void note_charge(struct task *task, const struct job *job)
     money->charge = job->attempt_charge;
 }
 
+/* Those that refused the job would refuse it again: their budgets don't matter. */
+static uint64_t wanted_providers(const struct task *task)
+{
+    uint64_t takers = engine_takers(task->engine, task->job->request);
+    return takers & ~task->tried ? takers & ~task->tried : takers;
+}
+
 static void wait_for_money(struct task *task)
 {
     struct budget_entry *entry = &task->money.entry;
     entry->id = task->job->id;
     entry->priority = task->job->request->priority;
     entry->wants = task->job->estimate;
-    budget_hold(task->engine->budget, entry, providers_of(task->engine, task->job->request));
+    budget_hold(task->engine->budget, entry, wanted_providers(task));
 }
 
 void money_note(struct task *task, const struct job *job)
@@ -192,7 +190,7 @@ int engine_check_budget(const struct engine *engine, const struct request *reque
     char wants[UNITS_TEXT];
     struct buf text;
     int64_t estimate = model_estimate(engine_model(engine, request->model), request);
-    if (budget_can_ever_fit(engine->budget, providers_of(engine, request), estimate, &state))
+    if (budget_can_ever_fit(engine->budget, engine_takers(engine, request), estimate, &state))
         return 0;
     buf_init(&text, 300);
     units_format_dollars(estimate, wants);
@@ -219,7 +217,7 @@ static void hold_new(const struct engine *engine, struct job *job, const struct 
 void money_accept(struct engine *engine, struct job *job, struct budget_entry *ret)
 {
     struct budget_state state;
-    uint64_t providers = providers_of(engine, job->request);
+    uint64_t providers = engine_takers(engine, job->request);
     budget_turn(engine->budget, engine_wall_ms());
     job->estimate = model_estimate(engine_model(engine, job->request->model), job->request);
     *ret = (struct budget_entry){.owner = job->owner, .provider = BUDGET_NOWHERE};
@@ -239,7 +237,7 @@ int money_check_release(const struct task *task, struct error *error)
     const struct job *job = task->job;
     budget_turn(task->engine->budget, engine_wall_ms());
     if (job->state != JOB_HELD ||
-        budget_fits(task->engine->budget, job->owner, providers_of(task->engine, job->request),
+        budget_fits(task->engine->budget, job->owner, engine_takers(task->engine, job->request),
                     job->estimate, &state))
         return 0;
     char *why = explain_hold(task->engine, job->estimate, &state);
@@ -271,11 +269,8 @@ static void hold(struct task *task, const struct budget_state *state)
 void money_hold(struct task *task)
 {
     struct budget_state state;
-    uint64_t providers = providers_of(task->engine, task->job->request);
-    if (providers == 0)
-        budget_all(task->engine->budget, &state);
-    else
-        budget_provider(task->engine->budget, (size_t)__builtin_ctzll(providers), &state);
+    size_t provider = (size_t)__builtin_ctzll(task->unaffordable);
+    budget_provider(task->engine->budget, provider, &state);
     hold(task, &state);
 }
 
@@ -310,6 +305,21 @@ void money_review(struct engine *engine)
     }
 }
 
+void money_reconsider(struct engine *engine)
+{
+    struct task **tasks = engine->passed_over ? engine_list_tasks(engine) : NULL;
+    size_t count = engine->passed_over ? engine->task_count : 0;
+    engine->passed_over = false;
+    for (size_t i = 0; i < count; i++) {
+        struct task *task = tasks[i];
+        if (!task->unaffordable || task->job->state != JOB_QUEUED || task->changes)
+            continue;
+        task->unaffordable = 0;
+        task_queue(task);
+    }
+    free(tasks);
+}
+
 static void on_time(uv_timer_t *timer);
 
 static void arm(struct engine *engine)
@@ -325,6 +335,7 @@ static void on_time(uv_timer_t *timer)
     struct engine *engine = timer->data;
     if (budget_turn(engine->budget, engine_wall_ms()))
         log_info("money", "a new day: nothing was charged yet");
+    money_reconsider(engine);
     money_review(engine);
     submit_schedule(engine);
     arm(engine);

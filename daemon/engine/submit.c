@@ -28,6 +28,7 @@ static void pass_over(struct task *task, size_t provider)
 {
     sched_put_back(task->engine->sched, &task->queue);
     task->unaffordable |= UINT64_C(1) << provider;
+    task->engine->passed_over = true;
     if (!task_queue(task))
         money_hold(task);
 }

@@ -100,6 +100,7 @@ struct engine {
     int64_t store_again_at;
 
     struct budget *budget;
+    bool passed_over;       /* a job waits for other providers than those it can't afford */
     uv_timer_t money_timer; /* when the day turns */
 
     bool stopping;
@@ -190,6 +191,8 @@ int money_check_release(const struct task *task, struct error *error);
 /* A change takes more money than was set apart for the job. */
 bool money_asks_more(const struct job *before, const struct job *after);
 void money_hold_if_over(struct task *task);
+/* Lets queued jobs try those providers again whose budgets had no room for them. */
+void money_reconsider(struct engine *engine);
 /* Releases what there is room for. */
 void money_review(struct engine *engine);
 
