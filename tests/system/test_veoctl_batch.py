@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from scripted import (Close, HANG, ID, VEOCTL, blob_of, daemon, done, environment,  # noqa: F401
-                      is_sanitized, job, keeps_files, on_terminal, peak_memory, start, until,
+                      is_sanitized, job, keeps_files, on_terminal, peak_memory, until,
                       veoctl)
 
 MEMORY = 20 << 20  # bytes that veoctl may have
@@ -454,9 +454,8 @@ def test_memory_does_not_grow_with_the_lines(jobs, daemon, tmp_path):
         for number in range(count):
             file.write(json.dumps({"prompt": f"number {number} " + 200 * "x",
                                    "image": str(tmp_path / "x.png")}) + "\n")
-    process = start(daemon, "batch", "--wait", path)
-    process.stdout.close()
-    process.stdout = open(os.devnull, "rb")
+    process = subprocess.Popen([VEOCTL, "--socket", daemon.path, "batch", "--wait", path],
+                               stdout=subprocess.DEVNULL, env=environment())
     used = peak_memory(process)
     print(f"{count} lines with {used / (1 << 20):.1f} MiB")
     assert process.returncode == 0 and len(jobs.by_key) == count
