@@ -97,7 +97,8 @@ static int refuse(const struct key *key, const char *value, const char *expected
 static bool is_choice(const char *choices, const char *value)
 {
     size_t length = strlen(value);
-    for (const char *at = choices; length && !strchr(value, ' ') && (at = strstr(at, value)); at++)
+    for (const char *at = choices; at && length && !strchr(value, ' ') && (at = strstr(at, value));
+         at++)
         if ((at == choices || at[-1] == ' ') && (at[length] == ' ' || at[length] == '\0'))
             return true;
     return false;

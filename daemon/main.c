@@ -1,6 +1,5 @@
 /* veod: the wiring, as a list of steps. */
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,21 +8,21 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/arguments.h"
 #include "daemon/cmd/commands.h"
 #include "daemon/config.h"
 #include "daemon/io/blob.h"
 #include "daemon/io/credential.h"
 #include "daemon/io/log.h"
 #include "daemon/io/token.h"
+#include "daemon/settings.h"
 #include "proto/limits.h"
 #include "proto/mem.h"
 #include "systemd/sd.h"
 
-#define EXIT_CONFIG    78 /* sysexits(3): EX_CONFIG */
-#define OVERRIDES_MAX  64
-#define STATUS_EVERY   1000  /* ms */
-#define STOP_PATIENCE  30000 /* ms */
-#define OUTPUT_MAX_FOR 4     /* a client's output may exceed its mark so many times, and a line */
+#define EXIT_CONFIG   78    /* sysexits(3): EX_CONFIG */
+#define STATUS_EVERY  1000  /* ms */
+#define STOP_PATIENCE 30000 /* ms */
 
 struct veod {
     const char *config_file;
@@ -46,76 +45,6 @@ struct veod {
     bool owns_socket;
     bool stopping;
 };
-
-struct arguments {
-    const char *config_file;
-    char *overrides[OVERRIDES_MAX + 1];
-    size_t override_count;
-    bool only_check;
-    bool only_print;
-};
-
-/* ---- arguments ---- */
-
-static const char usage[] =
-    "usage: veod [--config FILE] [-o SECTION.KEY=VALUE]... [--check] [--print-config]\n"
-    "            [--version] [--help]\n"
-    "\n"
-    "Generates video with Google's models for the clients of a Unix socket.\n"
-    "\n"
-    "  -c, --config FILE           read FILE and FILE.d/*.conf instead of " VEOD_CONFIG_FILE "\n"
-    "  -o, --option SECTION.KEY=VALUE  set a key; those of a provider: \"provider "
-    "NAME.KEY=VALUE\"\n"
-    "      --check                 check the configuration and the credentials, and exit\n"
-    "      --print-config          print the configuration with all defaults, and exit\n"
-    "      --version               print the version, and exit\n"
-    "      --help                  print this, and exit\n";
-
-static void read_arguments(int argc, char **argv, struct arguments *ret)
-{
-    static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'},
-        {"option", required_argument, NULL, 'o'},
-        {"check", no_argument, NULL, 'C'},
-        {"print-config", no_argument, NULL, 'P'},
-        {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
-    };
-    for (int option; (option = getopt_long(argc, argv, "c:o:h", options, NULL)) != -1;) {
-        switch (option) {
-        case 'c':
-            ret->config_file = optarg;
-            break;
-        case 'o':
-            if (ret->override_count == OVERRIDES_MAX) {
-                fprintf(stderr, "veod: more than %d times -o\n", OVERRIDES_MAX);
-                exit(2);
-            }
-            ret->overrides[ret->override_count++] = optarg;
-            break;
-        case 'C':
-            ret->only_check = true;
-            break;
-        case 'P':
-            ret->only_print = true;
-            break;
-        case 'V':
-            puts("veod " VEOD_VERSION);
-            exit(0);
-        case 'h':
-            fputs(usage, stdout);
-            exit(0);
-        default:
-            fputs("veod --help tells what it takes\n", stderr);
-            exit(2);
-        }
-    }
-    if (optind < argc) {
-        fprintf(stderr, "veod: unexpected argument \"%s\"\n", argv[optind]);
-        exit(2);
-    }
-}
 
 /* ---- set-up ---- */
 
@@ -196,68 +125,6 @@ static int check_default_model(const struct veod *veod, struct error *error)
                      veod->config.default_model);
 }
 
-static void make_providers(struct veod *veod)
-{
-    const struct config *config = &veod->config;
-    struct engine_provider *providers =
-        mem_alloc(config->provider_count * sizeof(struct engine_provider));
-    for (size_t i = 0; i < config->provider_count; i++) {
-        const struct config_provider *from = &config->providers[i];
-        providers[i].provider = (struct provider){
-            .name = from->name,
-            .dialect = dialect_find(from->dialect),
-            .base_url = from->base_url,
-            .api_version = from->api_version,
-            .models = from->globs,
-            .project = from->project,
-            .location = from->location,
-            .storage_uri = from->storage_uri,
-            .storage_url = from->project ? from->storage_url : NULL,
-            .seed_body = strcmp(from->body, "seed") == 0,
-        };
-    }
-    veod->engine_config.providers = providers;
-}
-
-/* At the start, and when the configuration was read anew. */
-static void fill_engine_config(struct veod *veod)
-{
-    const struct config *config = &veod->config;
-    struct engine_provider *providers = veod->engine_config.providers;
-    for (size_t i = 0; i < config->provider_count; i++) {
-        const struct config_provider *from = &config->providers[i];
-        providers[i].weight = (unsigned)from->weight;
-        providers[i].rate_per_minute = (double)from->rate_per_minute;
-        providers[i].in_flight = (unsigned)from->in_flight;
-        providers[i].daily_budget = from->daily_budget;
-    }
-    veod->engine_config = (struct engine_config){
-        .providers = providers,
-        .provider_count = config->provider_count,
-        .policy = {.max_attempts = (int)config->max_attempts,
-                   .connect_for_ms = config->connect_for,
-                   .resubmit_uncertain = strcmp(config->on_uncertain, "retry") == 0},
-        .backoff = {.base_ms = config->base_delay, .max_ms = config->max_delay},
-        .poll = {.min_ms = config->poll_min, .max_ms = config->poll_max},
-        .in_flight = (unsigned)config->in_flight,
-        .submit_at_once = (unsigned)config->calls,
-        .fetch_at_once = (unsigned)config->transfers,
-        .jobs = (size_t)config->jobs,
-        .reply_bytes = (size_t)config->reply_bytes,
-        .result_bytes = (uint64_t)config->result_bytes,
-        .connect_ms = config->connect_timeout,
-        .stall_ms = config->stall_timeout,
-        .answer_ms = config->answer_timeout,
-        .output_directory = config->output_directory,
-        .blob_directory = veod->blob_directory,
-        .models = config->models,
-        .daily_budget = config->daily_budget,
-        .owner_daily_budget = config->owner_daily_budget,
-        .output_bytes = (uint64_t)config->output_bytes,
-        .output_age_ms = config->output_age,
-    };
-}
-
 static enum log_level log_level_of(const char *name)
 {
     static const struct {
@@ -308,28 +175,9 @@ static int open_http(struct veod *veod, struct error *error)
     return open_tokens(veod, error);
 }
 
-static size_t output_max(const struct config *config)
-{
-    return OUTPUT_MAX_FOR * (size_t)config->client_output + LIMIT_REPLY_LINE;
-}
-
-static struct clients_config clients_config_of(const struct config *config)
-{
-    return (struct clients_config){
-        .path = config->socket,
-        .group = config->socket_group,
-        .mode = (mode_t)config->socket_mode,
-        .admin_group = config->admin_group,
-        .max = (unsigned)config->clients,
-        .output_high = (size_t)config->client_output,
-        .output_max = output_max(config),
-        .stall_ms = config->client_stall,
-    };
-}
-
 static int open_clients(struct veod *veod, struct error *error)
 {
-    const struct clients_config clients = clients_config_of(&veod->config);
+    const struct clients_config clients = settings_clients(&veod->config);
     int fd = sd_listening_socket();
     if (fd < -1)
         return error_set(error, ERROR_UNAVAILABLE, NULL,
@@ -342,19 +190,9 @@ static int open_clients(struct veod *veod, struct error *error)
     return 0;
 }
 
-static struct blobs_config blobs_config_of(const struct veod *veod)
-{
-    return (struct blobs_config){
-        .directory = veod->blob_directory,
-        .blob_bytes = (uint64_t)veod->config.blob_bytes,
-        .total_bytes = (uint64_t)veod->config.blobs_bytes,
-        .age_ms = veod->config.blob_age,
-    };
-}
-
 static int open_blobs(struct veod *veod, struct error *error)
 {
-    const struct blobs_config config = blobs_config_of(veod);
+    const struct blobs_config config = settings_blobs(&veod->config, veod->blob_directory);
     return blobs_open(&veod->loop, veod->store, &config, &veod->blobs, error);
 }
 
@@ -369,7 +207,7 @@ static struct commands_config commands_config_of(struct veod *veod)
         .deadline_ms = veod->config.deadline,
         .client_commands = (size_t)veod->config.client_commands,
         .blobs = veod->blobs,
-        .output_max = output_max(&veod->config),
+        .output_max = settings_output_max(&veod->config),
     };
 }
 
@@ -392,9 +230,10 @@ static int open_all(struct veod *veod, struct error *error)
 static void apply_config(struct veod *veod)
 {
     const struct commands_config commands = commands_config_of(veod);
-    const struct clients_config clients = clients_config_of(&veod->config);
-    const struct blobs_config blobs = blobs_config_of(veod);
-    fill_engine_config(veod);
+    const struct clients_config clients = settings_clients(&veod->config);
+    const struct blobs_config blobs = settings_blobs(&veod->config, veod->blob_directory);
+    veod->engine_config =
+        settings_engine(&veod->config, veod->engine_config.providers, veod->blob_directory);
     commands_set_config(veod->commands, &commands);
     clients_set_limits(veod->clients, &clients);
     blobs_set_limits(veod->blobs, &blobs);
@@ -597,7 +436,7 @@ int main(int argc, char **argv)
     static struct veod veod;
     struct arguments arguments = {0};
     struct error error;
-    read_arguments(argc, argv, &arguments);
+    arguments_read(argc, argv, &arguments);
     const char *file = arguments.config_file ? arguments.config_file : VEOD_CONFIG_FILE;
     veod.config_file = file;
     veod.config_may_be_missing = !arguments.config_file;
@@ -616,8 +455,8 @@ int main(int argc, char **argv)
     int status = load_secrets(&veod, &error);
     if (status == 0) {
         veod.blob_directory = mem_format("%s/blobs", veod.config.state_directory);
-        make_providers(&veod);
-        fill_engine_config(&veod);
+        veod.engine_config =
+            settings_engine(&veod.config, settings_providers(&veod.config), veod.blob_directory);
         status = check_default_model(&veod, &error);
     }
     if (status < 0) {

@@ -82,21 +82,21 @@ static void write_known(struct jsonw *w, const struct model *model)
     write_prices(w, "price_per_million_tokens", &model->token_prices);
 }
 
-static void send_model(struct call *call, const struct engine_provider *provider, const char *name,
+static void send_model(struct call *call, const struct engine_provider *provider, const char *glob,
                        const struct model *model)
 {
     const struct learn *learn = engine_learn(call->commands->engine);
-    const char *fallback = call->commands->config.default_model;
+    const char *name = call->commands->config.default_model;
     struct jsonw *w = call_reply(call, REPLY_ITEM);
-    jsonw_member_string(w, "model", name);
+    jsonw_member_string(w, "model", glob);
     jsonw_member_string(w, "provider", provider->provider.name);
     jsonw_member_string(w, "dialect", provider->provider.dialect->name);
-    if (fnmatch(name, fallback, 0) == 0)
-        jsonw_member_string(w, "default_model", fallback);
+    if (fnmatch(glob, name, 0) == 0)
+        jsonw_member_string(w, "default_model", name);
     if (model)
         write_known(w, model);
-    if (learn_median(learn, name) > 0)
-        jsonw_member_int(w, "median_ms", learn_median(learn, name));
+    if (learn_median(learn, glob) > 0)
+        jsonw_member_int(w, "median_ms", learn_median(learn, glob));
     call_send(call);
 }
 
