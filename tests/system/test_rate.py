@@ -58,20 +58,20 @@ def provider_of(daemon, name, model=OMNI):
     return rows[0] if rows else {}
 
 
-@pytest.mark.parametrize("arguments", [
-    ("--quota-kind", "window"),
-    ("--quota-kind", "window", "--quota-retry-info"),
-    ("--quota-kind", "bucket"),
-    ("--quota-kind", "bucket", "--quota-retry-info"),
-], ids=" ".join)
-def test_burst_against_a_quota(make_sim, make_daemon, arguments, capsys):
+# Veo's error tells the wait in milliseconds; Omni's, in a header, in whole seconds.
+@pytest.mark.parametrize("model, arguments", [
+    (OMNI, ("--quota-kind", "window")),
+    (VEO, ("--quota-kind", "window", "--quota-retry-info")),
+    (OMNI, ("--quota-kind", "bucket")),
+], ids=str)
+def test_burst_against_a_quota(make_sim, make_daemon, model, arguments, capsys):
     """All done, none failed, none bought twice, hardly any turned away."""
     sim = make_sim("--quota", "60/6s", *arguments, latency="100ms-300ms", processing="1ms")
     daemon = make_daemon(options=SCALED)
     daemon.sim = sim
     daemon.start()
     begun = time.monotonic()
-    ids = submit_all(daemon, 500)
+    ids = submit_all(daemon, 500, model=model)
     jobs = wait_all(daemon, ids, patience=240)
     took = time.monotonic() - begun
     assert {job["state"] for job in jobs} == {"done"}
@@ -84,8 +84,8 @@ def test_burst_against_a_quota(make_sim, make_daemon, arguments, capsys):
         print(f"\n500 jobs, 60 each 6 s, {' '.join(arguments)}: {took:.1f} s, best possible "
               f"{best} s, {stats['throttled']} of {stats['submissions']} turned away")
     assert stats["throttled"] < 0.05 * stats["submissions"]
-    assert provider_of(daemon, "gemini")["rate_per_minute"] > 60
-    assert took < 200
+    assert daemon.ok("STATS")["providers"][0]["rate_per_minute"] > 60
+    assert took < 5 * best
 
 
 def test_what_one_waits_for(make_daemon, sim):
