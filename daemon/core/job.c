@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/core/job_money.h"
 #include "proto/mem.h"
 
 #define BIT(state) (1u << JOB_##state)
@@ -168,54 +169,6 @@ void job_free(struct job *job)
     free(job);
 }
 
-/* ---- money ---- */
-
-/* In the place of what was booked for the current attempt, and on the same day. */
-static void book(struct job *job, int64_t amount, bool presumed, int64_t now)
-{
-    job->charged += amount - job->attempt_charge;
-    job->attempt_charge = amount;
-    job->presumed = presumed && amount > 0;
-    if (amount > 0 && job->charged_at == 0)
-        job->charged_at = now;
-}
-
-/* It was sent, and what becomes of it at the provider will not be known. */
-static void presume(struct job *job, int64_t now)
-{
-    job->attempts_counted = job->attempt; /* what is booked keeps its number */
-    if (job->attempt_charge == 0)
-        book(job, job->estimate, true, now);
-}
-
-/* It came to nothing. What was made once, and was booked as such, stays. */
-static void settle_for_nothing(struct job *job, int64_t now)
-{
-    if (job->presumed)
-        book(job, 0, false, now);
-}
-
-int64_t job_reserved(const struct job *job)
-{
-    int64_t open = job->estimate - job->attempt_charge;
-    switch (job->state) {
-    case JOB_QUEUED: /* a charge is of an earlier attempt */
-        return job->estimate;
-    case JOB_SUBMITTING:
-    case JOB_RUNNING:
-    case JOB_UNCERTAIN:
-        return open > 0 ? open : 0;
-    default:
-        return 0;
-    }
-}
-
-void job_give_up(struct job *job, int64_t now)
-{
-    if (job->state == JOB_UNCERTAIN)
-        presume(job, now);
-}
-
 /* ---- what becomes of a job: one small function an event; each returns the state to go to ---- */
 
 typedef enum job_state step_fn(struct job *job, const struct job_event *event,
@@ -267,7 +220,7 @@ static enum job_state on_accepted(struct job *job, const struct job_event *event
     if (job->state != JOB_CANCELLED)
         return JOB_RUNNING;
     /* Cancelled while the answer was on its way: the name is kept, so that it can be told. */
-    presume(job, event->now);
+    job_presume(job, event->now);
     return JOB_CANCELLED;
 }
 
@@ -318,7 +271,7 @@ static enum job_state on_unheard(struct job *job, const struct job_event *event,
         job->attempts_counted = job->attempt;
         return JOB_UNCERTAIN;
     }
-    presume(job, event->now);
+    job_presume(job, event->now);
     return count_attempt(job, event);
 }
 
@@ -335,7 +288,7 @@ static enum job_state on_result(struct job *job, const struct job_event *event,
     set_uris(job, event->uris, event->uri_count);
     job->inline_result = event->inline_result;
     job_set_error(job, NULL);
-    book(job, event->charge >= 0 ? event->charge : job->estimate, false, event->now);
+    job_book(job, event->charge >= 0 ? event->charge : job->estimate, false, event->now);
     return JOB_FETCHING;
 }
 
@@ -346,7 +299,7 @@ static enum job_state on_filtered(struct job *job, const struct job_event *event
     job->attempts_counted = job->attempt;
     job->noticed_at = event->now;
     job_set_error(job, &event->error);
-    settle_for_nothing(job, event->now);
+    job_settle_for_nothing(job, event->now);
     return JOB_FILTERED;
 }
 
@@ -360,7 +313,7 @@ static enum job_state on_operation_failed(struct job *job, const struct job_even
     job_set_error(job, &event->error);
     /* An operation that is not there any more may have ended well. */
     if (!event->error.code || strcmp(event->error.code, "not-found") != 0)
-        settle_for_nothing(job, event->now);
+        job_settle_for_nothing(job, event->now);
     return event->error.retryable ? count_attempt(job, event) : JOB_FAILED;
 }
 
@@ -370,7 +323,7 @@ static enum job_state on_deadline(struct job *job, const struct job_event *event
     (void)policy;
     job_set_error(job, &event->error);
     if (job->state == JOB_RUNNING)
-        presume(job, event->now);
+        job_presume(job, event->now);
     return JOB_EXPIRED;
 }
 
@@ -389,7 +342,7 @@ static enum job_state on_fetch_failed(struct job *job, const struct job_event *e
     (void)policy;
     job_set_error(job, &event->error);
     if (event->unmade)
-        book(job, 0, false, event->now);
+        job_book(job, 0, false, event->now);
     return JOB_FAILED;
 }
 
@@ -400,7 +353,7 @@ static enum job_state on_cancel(struct job *job, const struct job_event *event,
     job_set_error(job, &event->error);
     if (job->state == JOB_RUNNING || job->state == JOB_UNCERTAIN ||
         (job->state == JOB_SUBMITTING && event->counts))
-        presume(job, event->now);
+        job_presume(job, event->now);
     return JOB_CANCELLED;
 }
 
@@ -410,11 +363,11 @@ static enum job_state on_late_answer(struct job *job, const struct job_event *ev
 {
     (void)policy;
     if (event->type == JOB_RESULT)
-        book(job, event->charge >= 0 ? event->charge : job->estimate, false, event->now);
+        job_book(job, event->charge >= 0 ? event->charge : job->estimate, false, event->now);
     else if (event->type == JOB_UNHEARD)
-        presume(job, event->now);
+        job_presume(job, event->now);
     else
-        settle_for_nothing(job, event->now);
+        job_settle_for_nothing(job, event->now);
     return JOB_CANCELLED;
 }
 
@@ -432,7 +385,7 @@ static enum job_state on_retry(struct job *job, const struct job_event *event,
 {
     bool open = has_open_operation(job);
     if (job->state == JOB_UNCERTAIN && !open)
-        presume(job, event->now);
+        job_presume(job, event->now);
     /* A result that couldn't be had is asked for once more; after that it's gone for good. */
     clear_uris(job);
     if (!open)
