@@ -9,7 +9,7 @@ import sqlite3
 
 import pytest
 
-from harness import NOBODY, OMNI, VEO, Daemon
+from harness import NOBODY, OMNI, VEO, Daemon, until
 
 OMNI_USD = 1.0136
 VEO_USD = 3.2
@@ -105,6 +105,19 @@ def test_cancelled_while_running_is_presumed(limited):
     assert rows == [{"model": VEO, "jobs": 1, "charged_usd": VEO_USD, "presumed_usd": VEO_USD}]
     assert total["budgets"] == [{"for": "all", "daily_usd": 5, "charged_usd": VEO_USD,
                                  "reserved_usd": 0, "left_usd": 1.8}]
+
+
+def test_cancelled_between_request_and_answer(limited, sim):
+    """The provider may charge, whatever its answer will be."""
+    daemon = limited({})
+    sim.rules([{"on": "submit", "do": "stall", "seconds": 2}])
+    job = daemon.generate("a cat [sim: latency=300s]", model=VEO)
+    daemon.wait_state(job["id"], "submitting")
+    until(lambda: sim.stats()["requests"], "the request has left")
+    cancelled = daemon.ok(f"CANCEL {job['id']}")
+    assert cancelled["cost"] == {"estimate_usd": VEO_USD, "charged_usd": VEO_USD, "presumed": True}
+    until(lambda: "operation_name" in daemon.job(job["id"]), "the answer")
+    assert charges(daemon) == [(job["id"], 1, 3200000, 1)]
 
 
 def test_an_expired_one_is_settled_when_its_result_comes_after_all(limited):
