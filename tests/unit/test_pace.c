@@ -378,6 +378,21 @@ static void test_other_quotas(void **state)
     play_all(scenes, sizeof(scenes) / sizeof(scenes[0]));
 }
 
+/* Of another period: nothing counts in minutes. */
+static void test_sixty_in_six_seconds(void **state)
+{
+    (void)state;
+    static const struct scene scenes[] = {
+        {"60 in 6 s, in windows", {QUOTA_WINDOW, 60, 6000, 0, 0, 0, 0}, 500, 48, 0.15, 0.05},
+        {"60 in 6 s, in a bucket", {QUOTA_BUCKET, 60, 6000, 0, 0, 0, 0}, 500, 44, 0.15, 0.05},
+    };
+    for (size_t i = 0; i < sizeof(scenes) / sizeof(scenes[0]); i++) {
+        play(&scenes[i], true, 20);
+        play(&scenes[i], true, 60);
+        play(&scenes[i], true, 200);
+    }
+}
+
 /* Not a rate at all, but the pace finds the one that comes of it. */
 static void test_ten_at_once(void **state)
 {
@@ -437,6 +452,44 @@ static void test_a_rate_is_forgotten(void **state)
     free_run(run);
 }
 
+/* Nothing can be measured across an overload, but the rate was too high all the same. */
+static void test_a_rate_falls_without_a_measure(void **state)
+{
+    (void)state;
+    const struct quota quota = {QUOTA_WINDOW, 60, MINUTE, 0, 0, 0, 0};
+    struct run *run = new_run(&quota, true, 400, 5);
+    run_jobs(run, 200);
+    struct pace *pace = &run->pace;
+    double before = pace_per_minute(pace);
+    int64_t now = run->now + 3000;
+    refuse_one(pace, now, 1000, false);
+    accept_one(pace, now += 1000);
+    refuse_one(pace, now += 2000, 1000, true);
+    accept_one(pace, now += 2000);
+    assert_true(pace_per_minute(pace) < before);
+    free_run(run);
+}
+
+static void test_a_measure_of_few_is_soon_left_behind(void **state)
+{
+    (void)state;
+    struct pace pace = make(0, 0);
+    int64_t now = 1000;
+    for (int i = 0; i < 60; i++)
+        accept_one(&pace, now++);
+    refuse_one(&pace, now, 100, true);
+    for (int i = 0; i < 2; i++)
+        accept_one(&pace, now += 200);
+    refuse_one(&pace, now += 200, 100, true);
+    accept_one(&pace, now += 500);
+    double before = pace_per_minute(&pace);
+    for (int i = 0; i < 40; i++) {
+        now = pace_opens(&pace, now) > now ? pace_opens(&pace, now) : now;
+        accept_one(&pace, now);
+    }
+    assert_true(pace_per_minute(&pace) > 2 * before);
+}
+
 /* Pauses between bursts are nothing that was measured. */
 static void test_a_pause_is_no_low_quota(void **state)
 {
@@ -469,9 +522,12 @@ int main(void)
         cmocka_unit_test(test_what_was_not_sent_leaves_no_trace),
         cmocka_unit_test(test_sixty_a_minute),
         cmocka_unit_test(test_other_quotas),
+        cmocka_unit_test(test_sixty_in_six_seconds),
         cmocka_unit_test(test_ten_at_once),
         cmocka_unit_test(test_a_quota_that_changes),
         cmocka_unit_test(test_a_rate_is_forgotten),
+        cmocka_unit_test(test_a_rate_falls_without_a_measure),
+        cmocka_unit_test(test_a_measure_of_few_is_soon_left_behind),
         cmocka_unit_test(test_a_pause_is_no_low_quota),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -282,6 +282,58 @@ static void test_a_provider_is_shut_once_for_all_that_say_so(void **state)
     sched_free(sched);
 }
 
+static void test_a_provider_that_accepts_again_is_shut_shortly_the_next_time(void **state)
+{
+    (void)state;
+    struct sched *sched = make(even, 1, 100);
+    struct sched_entry job = entry("a", 0, 0, 0);
+    struct sched_view view;
+    shut(sched, 0, "m", 100, -1, true);
+    shut(sched, 0, "m", 1000, -1, true);
+    sched_add(sched, &job);
+    assert_pick(sched, 5000, "a");
+    shut(sched, 0, "m", 5000, -1, true);
+    assert_true(sched_look(sched, 0, "m", 5000, &view));
+    assert_int_equal(view.shut_until, 5500);
+    sched_free(sched);
+}
+
+/* A job can be taken back at any moment; its place is free again. */
+static void test_what_lands_is_no_longer_waited_for(void **state)
+{
+    (void)state;
+    struct sched *sched = make(even, 1, 100);
+    struct sched_entry job = entry("a", 0, 0, 0);
+    size_t provider;
+    for (int i = 0; i < 100; i++) {
+        sched_add(sched, &job);
+        assert_ptr_equal(sched_pick(sched, 1000, &provider), &job);
+        sched_landed(sched, &job);
+    }
+    sched_free(sched);
+}
+
+static void test_other_limits_count_at_once(void **state)
+{
+    (void)state;
+    struct sched_provider providers[] = {{1, wide}, {1, wide}};
+    struct sched *sched = sched_new(providers, 2, 100);
+    struct sched_entry jobs[] = {entry("1", 0, 0, 0), entry("2", 0, 0, 0), entry("3", 0, 0, 0)};
+    for (int i = 0; i < 3; i++)
+        sched_add(sched, &jobs[i]);
+    assert_pick(sched, 0, "1");
+    providers[0].limits.in_flight_max = 1;
+    sched_set_limits(sched, providers, 100);
+    assert_pick(sched, 0, NULL);
+    providers[0].limits.in_flight_max = 2;
+    sched_set_limits(sched, providers, 1);
+    assert_pick(sched, 0, NULL);
+    sched_set_limits(sched, providers, 100);
+    assert_pick(sched, 0, "2");
+    assert_pick(sched, 0, NULL);
+    sched_free(sched);
+}
+
 static void test_one_without_a_token_waits(void **state)
 {
     (void)state;
@@ -394,6 +446,21 @@ static void test_who_is_shut_loses_its_turn(void **state)
     sched_add(sched, &job);
     assert_null(pick(sched, 100, NULL));
     assert_int_equal(sched_next(sched, 100), 100000);
+    sched_free(sched);
+}
+
+static void test_one_of_weight_0_never_goes_before_an_open_one(void **state)
+{
+    (void)state;
+    static const unsigned weights[] = {0, 1, 3};
+    int got[3] = {0};
+    struct sched *sched = make(weights, 3, 100);
+    distribute(sched, 3, 2, got); /* the second has just had its turn */
+    assert_int_equal(got[1], 1);
+    shut(sched, 2, "m", 10, 100000, false);
+    distribute(sched, 3, 5, got);
+    assert_int_equal(got[0], 0);
+    assert_int_equal(got[1], 6);
     sched_free(sched);
 }
 
@@ -522,8 +589,11 @@ static void test_pairs_are_forgotten(void **state)
 {
     (void)state;
     struct many *many = mem_alloc(sizeof(*many));
-    struct sched *sched = make(even, 1, MANY);
+    struct sched *sched = make(even, 2, MANY);
     struct sched_view view;
+    struct sched_entry waits = entry("b", -100, 0, 1);
+    sched_set_ready(sched, 1, false);
+    sched_add(sched, &waits);
     for (int i = 0; i < MANY; i++) {
         snprintf(many->models[i], sizeof(many->models[i]), "model-%d", i);
         many->entries[i] = entry("a", 0, 0, 0);
@@ -539,6 +609,8 @@ static void test_pairs_are_forgotten(void **state)
     assert_in_range(count, 1, 2000);
     assert_true(sched_look(sched, 0, "model-7", MANY, &view)); /* in flight */
     assert_false(sched_look(sched, 0, "model-8", MANY, &view));
+    sched_set_ready(sched, 1, true);
+    assert_pick(sched, MANY, "b");
     sched_free(sched);
     free(many);
 }
@@ -710,6 +782,10 @@ int main(void)
         cmocka_unit_test(test_a_shut_gate_without_jobs_wakes_nobody),
         cmocka_unit_test(test_a_provider_is_shut_once_for_all_that_say_so),
         cmocka_unit_test(test_one_without_a_token_waits),
+        cmocka_unit_test(test_one_of_weight_0_never_goes_before_an_open_one),
+        cmocka_unit_test(test_a_provider_that_accepts_again_is_shut_shortly_the_next_time),
+        cmocka_unit_test(test_what_lands_is_no_longer_waited_for),
+        cmocka_unit_test(test_other_limits_count_at_once),
         cmocka_unit_test(test_remove_from_wherever_it_is),
         cmocka_unit_test(test_what_is_put_back_was_never_picked),
         cmocka_unit_test(test_the_turn_is_by_weight),
