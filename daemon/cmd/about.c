@@ -24,6 +24,9 @@ static void write_http(struct jsonw *w, const struct http_stats *http)
     jsonw_member_uint(w, "calls_waiting", http->waiting[HTTP_CALLS]);
     jsonw_member_uint(w, "transfers", http->requests[HTTP_TRANSFERS]);
     jsonw_member_uint(w, "transfers_waiting", http->waiting[HTTP_TRANSFERS]);
+    jsonw_member_uint(w, "uploads", http->requests[HTTP_UPLOADS]);
+    jsonw_member_uint(w, "uploads_waiting", http->waiting[HTTP_UPLOADS]);
+    jsonw_member_uint(w, "uploads_active", http->active[HTTP_UPLOADS]);
     jsonw_member_uint(w, "connections", http->connections);
     jsonw_object_end(w);
 }

@@ -203,6 +203,9 @@ static void set_lane(struct http_slot *slot)
     } else {
         curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     }
+    /* libcurl keeps it as long as the handle, and half of its default costs little speed. */
+    if (slot->lane == HTTP_UPLOADS)
+        curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 32 * 1024L);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, slot->lane == HTTP_CALLS ? 16 * 1024L : 128 * 1024L);
     /* libcurl 7.88 puts a request on a busy HTTP/1.1 connection if another one to the same host
      * speaks HTTP/2. The scope is part of a host's identity there, and the kernel ignores it for

@@ -11,7 +11,7 @@
 struct http_part;
 struct upload;
 
-#define UPLOAD_PIECE (48 * 1024) /* bytes of a file; a multiple of three */
+#define UPLOAD_PIECE (24 * 1024) /* bytes of a file; a multiple of three */
 
 /* Called from the loop, never from inside the call that asked, and not after upload_free. */
 struct upload_hooks {
