@@ -472,7 +472,7 @@ static void test_a_busy_provider_is_waited_for_a_moment(void **state)
     static const unsigned weights[] = {1000, 1};
     struct sched *sched = make(weights, 2, 1000);
     struct sched_entry jobs[20];
-    char ids[20][4];
+    char ids[20][12];
     size_t provider;
     unsigned first = 0;
     for (int i = 0; i < 20; i++) {
@@ -553,7 +553,7 @@ static void test_what_there_is_to_see(void **state)
 
 struct many {
     struct sched_entry entries[MANY];
-    char ids[MANY][8];
+    char ids[MANY][12];
     char models[MANY][16];
 };
 
