@@ -57,12 +57,12 @@ def managed(make_daemon, manager):
     return make_daemon(environment={"NOTIFY_SOCKET": manager.path})
 
 
-def test_ready_when_it_is(managed, manager, sim):
+def test_ready_when_it_is(managed, manager):
     """At READY the socket answers, and all jobs are known."""
     managed.start()
     ids = [managed.generate(f"[sim: latency=20s] cat {i}", model=(OMNI, VEO)[i % 2])["id"]
            for i in range(20)]
-    until(lambda: len(sim.operations()) == 20, "all are submitted")
+    until(lambda: all(managed.job(id)["state"] == "running" for id in ids), "all are running")
     managed.kill()
     answers = []
 
