@@ -26,7 +26,8 @@ struct budget_lane {
 };
 
 struct budget {
-    int64_t day;
+    int64_t day;   /* whose charges these are */
+    int64_t today; /* the clock's: before `day` if it was set back */
     int64_t all_limit;
     int64_t owner_limit;
     struct account all;
@@ -44,7 +45,7 @@ struct budget *budget_new(size_t providers)
 {
     struct budget *budget = mem_alloc(sizeof(*budget));
     assert(providers <= BUDGET_PROVIDERS_MAX);
-    budget->day = -1;
+    budget->day = budget->today = -1;
     budget->all_limit = -1;
     budget->owner_limit = -1;
     budget->provider_count = providers;
@@ -97,6 +98,7 @@ int64_t budget_day_end(int64_t now)
 /* A clock that was set back doesn't give the day's money out a second time. */
 bool budget_turn(struct budget *budget, int64_t now)
 {
+    budget->today = day_of(now);
     if (day_of(now) <= budget->day)
         return false;
     budget->day = day_of(now);
@@ -131,7 +133,7 @@ static struct account *account_of(struct budget *budget, uid_t uid)
 
 void budget_charge(struct budget *budget, uid_t owner, size_t provider, int64_t amount, int64_t at)
 {
-    if (amount == 0 || day_of(at) < budget->day)
+    if (amount == 0 || day_of(at) < budget->today)
         return;
     budget->all.charged += amount;
     account_of(budget, owner)->charged += amount;
@@ -261,12 +263,17 @@ bool budget_can_ever_fit(struct budget *budget, uint64_t providers, int64_t amou
     return false;
 }
 
-bool budget_is_over(struct budget *budget, uid_t owner, struct budget_state *ret)
+bool budget_is_over(struct budget *budget, uid_t owner, size_t provider, struct budget_state *ret)
 {
     budget_all(budget, ret);
     if (!has_room(ret, 0))
         return true;
     budget_owner(budget, owner, ret);
+    if (!has_room(ret, 0))
+        return true;
+    if (provider >= budget->provider_count)
+        return false;
+    budget_provider(budget, provider, ret);
     return !has_room(ret, 0);
 }
 

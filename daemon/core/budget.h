@@ -69,8 +69,9 @@ bool budget_provider_fits(const struct budget *budget, size_t provider, int64_t 
 /* The same of a whole day on which nothing else is done. */
 bool budget_can_ever_fit(struct budget *budget, uint64_t providers, int64_t amount,
                          struct budget_state *ret);
-/* More is charged and reserved than the budgets of all, or of that owner, allow. */
-bool budget_is_over(struct budget *budget, uid_t owner, struct budget_state *ret);
+/* More is charged and reserved than the budgets of all, of that owner, or of that provider (which
+ * may be BUDGET_NOWHERE) allow. */
+bool budget_is_over(struct budget *budget, uid_t owner, size_t provider, struct budget_state *ret);
 
 /* Waits for room; `owner`, `id`, `priority` and `wants` are set. */
 void budget_hold(struct budget *budget, struct budget_entry *entry, uint64_t providers);

@@ -132,7 +132,8 @@ static void on_commit_failed(struct task *task, int status)
     task->next = NULL;
     free(task->detail);
     task->detail = NULL;
-    money_note(task, task->job);
+    if (!forgotten) /* or what was given up with it would be taken back */
+        money_note(task, task->job);
     finish_change(task, &error);
     task_count(task);
     if (task_apply_changes(task))

@@ -126,14 +126,15 @@ static size_t place_of(const struct task *task, const struct job *job)
     return only_one(engine_takers(task->engine, job->request));
 }
 
+/* What was noted and did not become durable is taken back when the job is noted as it was. */
 static void note_charge(struct task *task, const struct job *job)
 {
     struct task_money *money = &task->money;
-    int64_t before = money->attempt == job->attempt ? money->charge : 0;
+    if (job->charged_at)
+        money->charged_at = job->charged_at;
     budget_charge(task->engine->budget, job->owner, index_of(task->engine, job->provider),
-                  job->attempt_charge - before, job->charged_at);
-    money->attempt = job->attempt;
-    money->charge = job->attempt_charge;
+                  job->charged - money->charged, money->charged_at);
+    money->charged = job->charged;
 }
 
 /* Those that refused the job would refuse it again: their budgets don't matter. */
@@ -170,8 +171,8 @@ void money_open(struct task *task)
 {
     task->money.entry.owner = task->job->owner;
     task->money.promised = BUDGET_NOWHERE;
-    task->money.attempt = task->job->attempt; /* the store has told what was charged */
-    task->money.charge = task->job->attempt_charge;
+    task->money.charged = task->job->charged; /* the store has told the ledger */
+    task->money.charged_at = task->job->charged_at;
     money_note(task, task->job);
 }
 
@@ -284,7 +285,7 @@ void money_hold_if_over(struct task *task)
 {
     struct budget_state state;
     if (task->job->state == JOB_QUEUED && !task->next &&
-        budget_is_over(task->engine->budget, task->job->owner, &state))
+        budget_is_over(task->engine->budget, task->job->owner, task->money.entry.provider, &state))
         hold(task, &state);
 }
 

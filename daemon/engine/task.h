@@ -28,8 +28,8 @@ struct change {
 /* A task's part in the ledger. */
 struct task_money {
     struct budget_entry entry;
-    int attempt; /* the last one that was noted, and its charge */
-    int64_t charge;
+    int64_t charged;    /* what the ledger has of it */
+    int64_t charged_at; /* when the last of that was booked */
     size_t promised; /* the provider that had room when it was released; BUDGET_NOWHERE: none */
 };
 

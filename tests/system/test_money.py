@@ -255,6 +255,34 @@ def test_a_released_job_counts_again_and_a_retried_one_too(limited):
     assert daemon.job(filtered["id"])["state"] == "held"
 
 
+# ---- when the store fails ----
+
+
+def ledger(daemon):
+    budget, = cost(daemon)[1]["budgets"]
+    return budget["charged_usd"], budget["reserved_usd"]
+
+
+def test_a_cancellation_that_could_not_be_stored_is_not_booked(limited):
+    daemon = limited({"budget.daily_usd": 10}, faults="store.commit#4=ENOSPC")
+    job = daemon.generate("a cat [sim: latency=300s]", model=VEO)
+    daemon.wait_state(job["id"], "running")
+    with daemon.client() as client:
+        client.err(f"CANCEL {job['id']}", "disk-full")
+    assert ledger(daemon) == (0, VEO_USD)
+
+
+def test_an_attempt_that_could_not_be_stored_books_no_earlier_one_again(limited, sim):
+    daemon = limited({"budget.daily_usd": 10}, faults="store.commit#6=ENOSPC")
+    job = daemon.generate("a cat [sim: latency=300s]", model=VEO)
+    daemon.wait_state(job["id"], "running")
+    daemon.ok(f"CANCEL {job['id']}")  # presumed
+    daemon.ok(f"RETRY {job['id']}")
+    until(lambda: len(sim.operations()) == 2, "the second submission")
+    daemon.wait_state(job["id"], "running")
+    assert ledger(daemon) == (VEO_USD, VEO_USD)
+
+
 # ---- over a crash ----
 
 
@@ -346,6 +374,17 @@ def test_a_providers_budget(limited, sim):
     budgets = cost(daemon)[1]["budgets"]
     assert budgets == [{"for": "provider", "provider": "veo", "daily_usd": 7,
                         "charged_usd": 6.4, "reserved_usd": 0, "left_usd": 0.6}]
+
+
+def test_another_attempt_needs_room_in_the_providers_budget(limited, sim):
+    daemon = limited({"provider veo.daily_budget_usd": 4})
+    job = daemon.generate("a cat [sim: latency=300s]", model=VEO)
+    daemon.wait_state(job["id"], "running")
+    daemon.ok(f"CANCEL {job['id']}")  # presumed
+    daemon.ok(f"RETRY {job['id']}")
+    held = daemon.wait_state(job["id"], "held")
+    assert "[provider veo] daily_budget_usd = $4.00" in held["error"]["message"]
+    assert len(sim.operations()) == 1
 
 
 def test_of_two_providers_the_one_with_money_takes_it(limited, sim):

@@ -157,8 +157,9 @@ static void test_days_turn_in_utc(void **state)
     assert_true(budget_turn(budget, 20001 * DAY));
     assert_true(fits(ANN, 7 * USD, NULL)); /* what is reserved stays so */
     assert_false(fits(ANN, 7 * USD + 1, NULL));
-    assert_false(budget_turn(budget, NOON));      /* a clock set back gives nothing out again */
     budget_charge(budget, ANN, 0, 5 * USD, NOON); /* yesterday's bill, settled today */
+    assert_true(fits(ANN, 7 * USD, NULL));
+    assert_false(budget_turn(budget, NOON)); /* a clock set back gives nothing out again */
     assert_true(fits(ANN, 7 * USD, NULL));
     free(entry);
 }
@@ -234,14 +235,40 @@ static void test_over(void **state)
     (void)state;
     budget_set_limits(budget, 5 * USD, 3 * USD);
     budget_charge(budget, ANN, 0, 3 * USD, NOON);
-    assert_false(budget_is_over(budget, ANN, &why));
+    assert_false(budget_is_over(budget, ANN, BUDGET_NOWHERE, &why));
     budget_charge(budget, ANN, 0, 1, NOON);
-    assert_true(budget_is_over(budget, ANN, &why));
+    assert_true(budget_is_over(budget, ANN, BUDGET_NOWHERE, &why));
     assert_int_equal(why.scope, BUDGET_OWNER);
-    assert_false(budget_is_over(budget, BOB, &why));
+    assert_false(budget_is_over(budget, BOB, BUDGET_NOWHERE, &why));
     budget_charge(budget, BOB, 0, 2 * USD, NOON);
-    assert_true(budget_is_over(budget, BOB, &why));
+    assert_true(budget_is_over(budget, BOB, BUDGET_NOWHERE, &why));
     assert_int_equal(why.scope, BUDGET_ALL);
+}
+
+static void test_over_at_a_provider(void **state)
+{
+    struct budget_state why;
+    (void)state;
+    budget_set_provider_limit(budget, 1, 2 * USD);
+    budget_charge(budget, ANN, 1, 2 * USD + 1, NOON);
+    assert_false(budget_is_over(budget, ANN, BUDGET_NOWHERE, &why));
+    assert_false(budget_is_over(budget, ANN, 0, &why));
+    assert_true(budget_is_over(budget, ANN, 1, &why));
+    assert_int_equal(why.scope, BUDGET_PROVIDER);
+    assert_int_equal(why.provider, 1);
+}
+
+static void test_a_clock_that_is_set_back(void **state)
+{
+    struct budget_state all;
+    (void)state;
+    assert_true(budget_turn(budget, NOON + 30 * DAY));
+    budget_charge(budget, ANN, 0, USD, NOON + 30 * DAY);
+    assert_false(budget_turn(budget, NOON));
+    budget_charge(budget, ANN, 0, USD, NOON); /* counts all the same */
+    budget_charge(budget, ANN, 0, USD, NOON - DAY);
+    budget_all(budget, &all);
+    assert_int_equal(all.charged, 2 * USD);
 }
 
 static void test_many_owners(void **state)
@@ -271,6 +298,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_who_lacks_money_of_his_own_keeps_nobody_waiting,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_over, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_over_at_a_provider, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_clock_that_is_set_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_many_owners, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
