@@ -21,8 +21,9 @@ enum speaker { ANYBODY, PROVIDER };
 #define UNCERTAIN        {RETRY_UNCERTAIN, SHUTS_NOTHING, false, false}
 
 /* Statuses from and to; who must have spoken; globs for code and quota id, NULL for any. Quotas are
- * counted by project and model; a spend limit of the last ten minutes is as good as one. 408, 502
- * and 504, and whatever a gateway says with 5xx, may come after the provider has accepted. */
+ * counted by project and model; a spend limit of the last ten minutes is as good as one. 303,
+ * 408, 502 and 504, and whatever a gateway says with 5xx, may come after the provider has accepted.
+ */
 static const struct row {
     enum retry_end end;
     int from, to;
@@ -36,6 +37,7 @@ static const struct row {
     {RETRY_OPERATION,   8,   8, ANYBODY, NULL, NULL, BACK_OFF},
     {RETRY_OPERATION,  13,  14, ANYBODY, NULL, NULL, BACK_OFF},
     {RETRY_OPERATION,  -1, 999, ANYBODY, NULL, NULL, FAIL},
+    {RETRY_ANSWERED,  303, 303, ANYBODY, NULL, NULL, UNCERTAIN},
     {RETRY_ANSWERED,  300, 399, ANYBODY, NULL, NULL, ELSEWHERE(SHUTS_PROVIDER)},
     {RETRY_ANSWERED,  400, 400, ANYBODY, "api-key-invalid", NULL, ELSEWHERE(SHUTS_PROVIDER)},
     {RETRY_ANSWERED,  400, 400, ANYBODY, "failed-precondition", NULL, ELSEWHERE(SHUTS_NOTHING)},
