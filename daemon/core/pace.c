@@ -159,7 +159,7 @@ static void rise(struct pace *pace)
 /* The first is accepted after a gate that was shut for too many. */
 static void measure(struct pace *pace, int64_t now)
 {
-    double time = (double)(now - pace->begun_at);
+    double time = fmax(1, (double)(now - pace->begun_at));
     if (pace->begun_at == 0 || pace->accepted < 1)
         return;
     if (!pace->from_gate) {

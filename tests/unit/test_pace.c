@@ -76,6 +76,16 @@ static void test_a_gate_shuts_as_long_as_it_says(void **state)
     assert_true(pace_is_busy(&pace));
 }
 
+static void test_all_of_it_within_one_millisecond(void **state)
+{
+    (void)state;
+    struct pace pace = make(0, 0);
+    accept_one(&pace, 1000);
+    refuse_one(&pace, 1000, 0, true);
+    accept_one(&pace, 1000);
+    assert_in_range((unsigned)pace_per_minute(&pace), 1, MINUTE);
+}
+
 static void test_a_gate_that_says_nothing_is_shut_longer_each_time(void **state)
 {
     (void)state;
@@ -206,6 +216,7 @@ int main(void)
         cmocka_unit_test(test_the_in_flight_cap),
         cmocka_unit_test(test_the_ceiling),
         cmocka_unit_test(test_a_gate_shuts_as_long_as_it_says),
+        cmocka_unit_test(test_all_of_it_within_one_millisecond),
         cmocka_unit_test(test_a_gate_that_says_nothing_is_shut_longer_each_time),
         cmocka_unit_test(test_a_minute_is_tried_when_it_is_over),
         cmocka_unit_test(test_old_answers_change_nothing),
