@@ -109,9 +109,8 @@ static void got_inline(struct task *task, const struct outcome *outcome)
         if (task->job->state == JOB_FETCHING) {
             fetch_start(task);
         } else {
-            struct job_event event = {.type = JOB_RESULT,
-                                      .inline_result = true,
-                                      .charge = money_charge(task, outcome)};
+            struct job_event event = {
+                .type = JOB_RESULT, .inline_result = true, .charge = money_charge(task, outcome)};
             task_event(task, &event, false, NULL, NULL);
         }
     }
@@ -212,8 +211,10 @@ static void on_done(struct http_transfer *transfer, const struct http_reply *rep
     struct wire_reply wire = task_wire_reply(reply);
     wire.operation = task->job->operation;
     if (task->inbox && !inbox_is_empty(task->inbox)) {
-        wire.body = buf_text(inbox_document(task->inbox));
-        wire.length = inbox_document(task->inbox)->length;
+        struct buf *document = inbox_document(task->inbox);
+        http_hide(document->data, document->length, token_value(task->provider->token));
+        wire.body = buf_text(document);
+        wire.length = document->length;
     }
     struct outcome outcome;
     outcome_init(&outcome);

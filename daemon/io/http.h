@@ -141,6 +141,11 @@ bool http_names_private_host(const char *url);
 /* True if it is an http or https address that libcurl can use. */
 bool http_is_url(const char *url);
 
+/* Writes stars over each place where the text quotes a credential, as some errors of providers do:
+ * the value of its header, without the word for its kind ("Bearer"). Takes NULL. An answer's body
+ * that is handed over whole has been through this. */
+void http_hide(char *text, size_t length, const char *secret);
+
 /* Percent-encodes all but RFC 3986's unreserved characters; fresh memory. */
 char *http_escape(const char *text);
 

@@ -8,6 +8,7 @@
 #include "daemon/io/http_url.h"
 
 #define RETRY_AFTER_MAX (366LL * 24 * 3600)
+#define SECRET_MIN      8 /* bytes; what is shorter hides too much else */
 
 static long slot_status(const struct http_slot *slot)
 {
@@ -128,6 +129,17 @@ static void give_reason(struct http_slot *slot, CURLcode code)
         snprintf(slot->reason, size, "%s", curl_easy_strerror(code));
 }
 
+void http_hide(char *text, size_t length, const char *secret)
+{
+    const char *value = secret ? strrchr(secret, ' ') : NULL;
+    value = value ? value + 1 : secret;
+    size_t secret_length = value ? strlen(value) : 0;
+    if (!text || secret_length < SECRET_MIN)
+        return;
+    for (char *at = text; (at = memmem(at, length - (size_t)(at - text), value, secret_length));)
+        memset(at, '*', secret_length);
+}
+
 const struct http_reply *slot_reply(struct http_slot *slot, CURLcode code)
 {
     struct http_reply *reply = &slot->reply;
@@ -139,6 +151,7 @@ const struct http_reply *slot_reply(struct http_slot *slot, CURLcode code)
         reply->location = location;
     }
     reply->end = how_it_ended(slot, code);
+    http_hide(slot->body.data, slot->body.length, slot->secret_line);
     reply->body_length = slot->body.length;
     reply->body = buf_text(&slot->body);
     if (reply->end != HTTP_ANSWERED) {
