@@ -112,6 +112,7 @@ static void judge_accepted(struct task *task, const struct outcome *outcome,
     case OUTCOME_RESULT:
         collect_uris(outcome, event, uris);
         event->type = event->inline_result ? JOB_ACCEPTED : JOB_RESULT;
+        event->charge = money_charge(task, outcome);
         break;
     case OUTCOME_FILTERED:
         event->type = JOB_FILTERED_OUT;

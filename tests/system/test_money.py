@@ -3,9 +3,11 @@
 Estimates: OMNI $1.0136 (10 s at 720p), VEO $3.20 (8 s).
 """
 
+import http.server
 import json
 import os
 import sqlite3
+import threading
 
 import pytest
 
@@ -91,6 +93,44 @@ def test_only_what_was_delivered_is_charged(limited, sim):
     done, = daemon.wait(job["id"])
     assert len(done["files"]) == 1
     assert done["cost"]["charged_usd"] == pytest.approx(2.8)
+
+
+class Prompt(http.server.BaseHTTPRequestHandler):
+    """A provider that answers a submission with the result."""
+
+    def answer(self, mime_type, body):
+        self.send_response(200)
+        self.send_header("Content-Type", mime_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        sample = {"video": {"uri": f"http://{self.headers['Host']}/v.mp4"}}
+        self.answer("application/json", json.dumps(
+            {"name": f"models/{VEO}/operations/1", "done": True,
+             "response": {"generateVideoResponse": {"generatedSamples": [sample]}}}).encode())
+
+    def do_GET(self):
+        self.answer("video/mp4", b"\0\0\0\x18ftypmp42" + bytes(100))
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_result_in_the_answer_to_the_submission_is_charged(limited):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Prompt) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}"
+            daemon = limited({}, {"veo": {"base_url": url}})
+            done, = daemon.wait(daemon.generate("a cat", model=VEO)["id"])
+            daemon.close()
+        finally:
+            server.shutdown()
+    assert done["state"] == "done" and done["polls"] == 0, done
+    assert done["cost"] == {"estimate_usd": VEO_USD, "charged_usd": VEO_USD}
 
 
 def test_cancelled_while_running_is_presumed(limited):
