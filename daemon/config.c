@@ -190,6 +190,13 @@ static const char *default_version(const struct config_provider *provider)
     return is_dialect(provider, "interactions") && provider->project ? "v1beta1" : "v1beta";
 }
 
+/* It would be in every dry run that shows an address, or in the way of a path. */
+static bool has_more_than_a_path(const char *url)
+{
+    const char *host = strstr(url, "://") + 3;
+    return memchr(host, '@', strcspn(host, "/")) || strchr(url, '?');
+}
+
 static int check_base_url(struct config_provider *provider, struct error *error)
 {
     if (!provider->base_url)
@@ -202,6 +209,11 @@ static int check_base_url(struct config_provider *provider, struct error *error)
         return error_set(error, ERROR_INVALID_ARGUMENT, "base_url",
                          "[provider %s] base_url must begin with http:// or https://, not \"%s\"",
                          provider->name, provider->base_url);
+    if (has_more_than_a_path(provider->base_url))
+        return error_set(error, ERROR_INVALID_ARGUMENT, "base_url",
+                         "[provider %s] base_url must have no user, password or query in it; "
+                         "what is secret goes into credential_file",
+                         provider->name);
     size_t length = strlen(provider->base_url);
     while (length > 0 && provider->base_url[length - 1] == '/')
         provider->base_url[--length] = '\0';

@@ -360,6 +360,12 @@ static void test_providers(void **state)
     assert_text_refused(f, "[provider a]\ndialect = soap\n", "not \"soap\"");
     assert_text_refused(f, "[provider a]\ndialect = predict\nbase_url = httpx://h\n",
                         "base_url must begin with http:// or https://");
+    static const char *const more[] = {"http://me:word@h", "https://me@h/p", "http://h?key=a"};
+    for (size_t i = 0; i < sizeof(more) / sizeof(more[0]); i++) {
+        char text[100];
+        snprintf(text, sizeof(text), "[provider a]\ndialect = predict\nbase_url = %s\n", more[i]);
+        assert_text_refused(f, text, "[provider a] base_url must have no user, password or query");
+    }
     assert_text_refused(f, "[provider a]\ndialect = predict\nmodels = , ,\n",
                         "models must have 1 to 64 patterns");
 }
