@@ -11,7 +11,8 @@ struct forgetting {
     struct engine *engine;
     struct store_write write;
     uv_work_t removing;
-    int *statuses; /* of the files' removal */
+    const char *root; /* of the results; the configuration is not the pool's to read */
+    int *statuses;    /* of the files' removal */
     struct job *job;
     bool files;
     engine_done_fn *done;
@@ -21,7 +22,7 @@ struct forgetting {
 static void remove_files(uv_work_t *work)
 {
     struct forgetting *forgetting = work->data;
-    const char *root = forgetting->engine->config.output_directory;
+    const char *root = forgetting->root;
     size_t length = strlen(root);
     for (size_t i = 0; i < forgetting->job->file_count; i++) {
         const char *path = forgetting->job->files[i].path;
@@ -77,6 +78,7 @@ static void on_forgotten(struct store_write *write)
         return;
     }
     forgetting->statuses = mem_alloc(forgetting->job->file_count * sizeof(int));
+    forgetting->root = engine->config.output_directory;
     forgetting->removing.data = forgetting;
     uv_queue_work(engine->loop, &forgetting->removing, remove_files, on_removed);
 }

@@ -23,7 +23,7 @@ struct retain {
     uv_work_t work;
     struct store_read read;
     struct store_write write;
-    char *folder;             /* output_directory with a slash at its end */
+    char *folder;             /* output_directory with a slash at its end; for the pool as well */
     struct store_file *files; /* to be removed, or noted as removed: the read's */
     size_t count;
     int *statuses;
@@ -81,9 +81,8 @@ static void remove_files(uv_work_t *work)
     size_t root = strlen(retain->folder);
     for (size_t i = 0; i < retain->count; i++) {
         const struct store_file *file = &retain->files[i];
-        retain->statuses[i] =
-            sink_remove_own(retain->engine->config.output_directory, file->path + root, file->bytes,
-                            file->ended_at + RETAIN_SLACK_MS);
+        retain->statuses[i] = sink_remove_own(retain->folder, file->path + root, file->bytes,
+                                              file->ended_at + RETAIN_SLACK_MS);
     }
 }
 

@@ -107,6 +107,7 @@ struct blob_copy {
     struct blob_put *put;
     uv_work_t work;
     int fd;
+    uint64_t max_bytes; /* the configuration is not the pool's to read */
     uint64_t bytes;
     uint64_t offset; /* read so far */
     char *chunk;
@@ -239,8 +240,8 @@ static void work_open(uv_work_t *work)
 {
     struct blob_copy *copy = work->data;
     if (copy->path)
-        copy->has_error = peer_file_open(copy->path, &copy->peer, copy->blobs->config.blob_bytes,
-                                         copy->field, &copy->fd, &copy->bytes, &copy->error) < 0;
+        copy->has_error = peer_file_open(copy->path, &copy->peer, copy->max_bytes, copy->field,
+                                         &copy->fd, &copy->bytes, &copy->error) < 0;
 }
 
 static void on_opened(uv_work_t *work, int status)
@@ -264,6 +265,7 @@ static void start_copies(struct blobs *blobs)
         if (!blobs->copies)
             blobs->copies_end = &blobs->copies;
         blobs->copying++;
+        copy->max_bytes = blobs->config.blob_bytes;
         copy->work.data = copy;
         uv_queue_work(blobs->loop, &copy->work, work_open, on_opened);
     }
