@@ -1,5 +1,7 @@
 #include "daemon/core/backoff.h"
 
+#define PART_OF_WHAT_IS_LEFT 8
+
 int64_t backoff_delay(const struct backoff *backoff, int earlier, double random)
 {
     int64_t whole = backoff->base_ms;
@@ -9,4 +11,12 @@ int64_t backoff_delay(const struct backoff *backoff, int earlier, double random)
         whole = backoff->max_ms;
     int64_t half = whole / 2;
     return half + (int64_t)((double)(whole - half) * random);
+}
+
+int64_t backoff_within(int64_t delay, int64_t left, int64_t least)
+{
+    int64_t most = left / PART_OF_WHAT_IS_LEFT;
+    if (most < least)
+        most = least;
+    return delay < most ? delay : most;
 }

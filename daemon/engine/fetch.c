@@ -10,7 +10,6 @@
 #include "proto/units.h"
 
 #define STRIKES_MAX 3 /* answers that say the result is gone or no video */
-#define URGENT_PART 8 /* a wait is at most that part of the time left */
 
 static void ask(struct task *task);
 static void open_sink(struct task *task);
@@ -91,8 +90,10 @@ void fetch_try_later(struct task *task)
     log_debug("fetch", "%s: %s", task->job->id, task->trouble);
     /* However long the back-off has become: it must not outlast the result. */
     int64_t wait = engine_backoff(task->engine, task->failures++);
-    int64_t left = (fetch_vanishes_at(task->job) - engine_wall_ms()) / URGENT_PART;
-    fetch_rest(task, left > task->engine->config.poll.min_ms && left < wait ? left : wait);
+    int64_t left = fetch_vanishes_at(task->job) - engine_wall_ms();
+    if (left > 0)
+        wait = backoff_within(wait, left, task->engine->config.poll.min_ms);
+    fetch_rest(task, wait);
 }
 
 /* The answer says that there is no video to be had; some answers lie, so ask a few times. */

@@ -46,12 +46,31 @@ static void test_it_grows(void **state)
         }
 }
 
+/* Two days of nothing but failures, with waits of up to a day: the last tries come minutes, then
+ * seconds before it is too late. */
+static void test_nothing_is_waited_for_until_it_is_gone(void **state)
+{
+    const struct backoff slow = {5000, 24 * 3600 * 1000LL};
+    const int64_t end = 48 * 3600 * 1000LL;
+    int64_t now = 0, last = 0;
+    (void)state;
+    for (int i = 0; i < 1000 && now < end; i++) {
+        last = now;
+        now += backoff_within(backoff_delay(&slow, i, ALMOST_ONE), end - now, 1000);
+    }
+    assert_in_range(end - last, 1, 8000);
+    assert_int_equal(backoff_within(500, 8000, 1000), 500);
+    assert_int_equal(backoff_within(5000, 16000, 1000), 2000);
+    assert_int_equal(backoff_within(5000, 10, 1000), 1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_it_doubles_up_to_the_greatest),
         cmocka_unit_test(test_odd_bounds),
         cmocka_unit_test(test_it_grows),
+        cmocka_unit_test(test_nothing_is_waited_for_until_it_is_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
