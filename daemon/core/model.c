@@ -337,6 +337,18 @@ static int64_t price_of(const struct model_prices *prices, const char *name)
     return -1;
 }
 
+/* The dearest if it has none of its own: what is forced must not pass by the budgets. */
+static int64_t price_a_second(const struct model_prices *prices, const char *resolution)
+{
+    int64_t price = price_of(prices, resolution), dearest = -1;
+    if (price < 0)
+        price = price_of(prices, "*");
+    for (size_t i = 0; i < prices->count; i++)
+        if (prices->rows[i].amount > dearest)
+            dearest = prices->rows[i].amount;
+    return price < 0 ? dearest : price;
+}
+
 int64_t model_estimate(const struct model *model, const struct request *request)
 {
     if (!model)
@@ -345,9 +357,7 @@ int64_t model_estimate(const struct model *model, const struct request *request)
     if (request->generate_audio == 0 && model->silent_prices.count)
         prices = &model->silent_prices;
     double seconds = strtod(value_of(model, request, MODEL_DURATION).text, NULL);
-    int64_t price = price_of(prices, value_of(model, request, MODEL_RESOLUTION).text);
-    if (price < 0)
-        price = price_of(prices, "*");
+    int64_t price = price_a_second(prices, value_of(model, request, MODEL_RESOLUTION).text);
     if (price <= 0 || !(seconds > 0))
         return 0;
     int samples = request->sample_count > 0 ? request->sample_count : 1;

@@ -15,7 +15,8 @@ int model_check_state(const struct model *model, const struct request *request,
                       const char *base_url, struct error *error);
 bool model_host_is_google(const char *base_url);
 
-/* What one attempt is likely to cost, in micro-dollars; 0: there is no price for it. */
+/* What one attempt is likely to cost, in micro-dollars, by the dearest price if its resolution has
+ * none; 0: there is no price for it. */
 int64_t model_estimate(const struct model *model, const struct request *request);
 
 /* What so many tokens cost, in micro-dollars; -1: neither price nor usage is known. A number of

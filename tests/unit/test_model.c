@@ -207,7 +207,7 @@ static void test_estimates(void **state)
     } prices[] = {
         {"", 800000},
         {"\"resolution\":\"1080p\"", 960000},
-        {"\"resolution\":\"4k\"", 0},
+        {"\"resolution\":\"4k\"", 960000}, /* none of its own: the dearest */
         {"\"duration_seconds\":4,\"sample_count\":2", 800000},
         {"\"generate_audio\":false", 400000},
         {"\"generate_audio\":true", 800000},
