@@ -253,6 +253,7 @@ static void on_made(struct store_write *write)
     if (write->status < 0) {
         refuse_making(making);
         free_making(making);
+        money_review(engine);
         return;
     }
     engine_store_worked(engine);
@@ -275,6 +276,7 @@ static void on_made(struct store_write *write)
             task_go_on(task);
     }
     free_making(making);
+    money_review(engine); /* what was reserved for jobs that were there already is free again */
     submit_schedule(engine);
     engine_maybe_stopped(engine);
 }

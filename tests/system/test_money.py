@@ -250,6 +250,17 @@ def test_the_oldest_of_the_highest_priority_goes_first_when_money_comes_free(lim
     assert [operation["prompt"].split()[0] for operation in sim.operations()] == ["first", "high"]
 
 
+def test_a_job_that_is_there_already_takes_no_money_from_those_sent_with_it(limited):
+    daemon = limited({"budget.daily_usd": 7})
+    known = {"prompt": "a [sim: latency=300s]", "model": VEO, "key": "k"}
+    first = daemon.ok("GENERATE " + json.dumps(known))
+    daemon.wait_state(first["id"], "running")
+    jobs = {"jobs": [known, {"prompt": "b [sim: latency=300s]", "model": VEO}]}
+    again, other = daemon.ok("BATCH " + json.dumps(jobs))["jobs"]
+    assert again["id"] == first["id"] and again["existing"]
+    until(lambda: daemon.job(other["id"])["state"] == "running", "there is money for it", patience=20)
+
+
 def test_dearer_than_the_whole_budget_is_refused(limited):
     daemon = limited({"budget.daily_usd": 3})
     with daemon.client() as client:
