@@ -13,8 +13,8 @@ struct token_command;
  * says what went wrong. From the loop, never from inside token_command_run. */
 typedef void token_command_fn(void *arg, const char *token, const char *why);
 
-/* The program and its arguments are split at spaces. It frees itself after `done`. */
-struct token_command *token_command_run(uv_loop_t *loop, const char *command, int64_t limit_ms,
+/* `text`: the program and its arguments are split at spaces. It frees itself after `done`. */
+struct token_command *token_command_run(uv_loop_t *loop, const char *text, int64_t limit_ms,
                                         token_command_fn *done, void *arg);
 
 /* Ends it; `done` is not called any more. Takes NULL. */
