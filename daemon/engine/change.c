@@ -140,7 +140,7 @@ static void on_commit_failed(struct task *task, int status)
         return;
     if (forgotten)
         task_drop(task);
-    else if (task->job->state == JOB_QUEUED)
+    else if (task->job->state == JOB_QUEUED || (task->job->state == JOB_SUBMITTING && !task->busy))
         task_go_on(task);
     else
         task_maybe_drop(task);

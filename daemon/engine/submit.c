@@ -130,6 +130,10 @@ static bool prepare(struct http_transfer *transfer, struct http_request *request
 {
     struct task *task = heap_entry(transfer, struct task, transfer);
     struct wire_request wire;
+    if (task->next) { /* a CANCEL is about to be durable; if it isn't, task_go_on comes back here */
+        task->busy = false;
+        return false;
+    }
     if (!access_given(task)) { /* it was there when the job was picked */
         task->waits_for_token = false;
         task->busy = false;
