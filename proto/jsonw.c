@@ -191,9 +191,9 @@ void jsonw_member_usd(struct jsonw *w, const char *name, int64_t micro)
 {
     char text[40];
     uint64_t amount = micro < 0 ? 0 - (uint64_t)micro : (uint64_t)micro;
-    int length = snprintf(text, sizeof(text), "%s%llu.%06llu", micro < 0 ? "-" : "",
-                          (unsigned long long)(amount / 1000000),
-                          (unsigned long long)(amount % 1000000));
+    int length =
+        snprintf(text, sizeof(text), "%s%llu.%06llu", micro < 0 ? "-" : "",
+                 (unsigned long long)(amount / 1000000), (unsigned long long)(amount % 1000000));
     while (text[length - 1] == '0')
         length--;
     if (text[length - 1] == '.')

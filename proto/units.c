@@ -227,9 +227,9 @@ int units_parse_dollars(const char *text, int64_t *ret)
 void units_format_dollars(int64_t micro, char ret[UNITS_TEXT])
 {
     uint64_t amount = micro < 0 ? 0 - (uint64_t)micro : (uint64_t)micro;
-    int length = snprintf(ret, UNITS_TEXT, "%s$%llu.%06llu", micro < 0 ? "-" : "",
-                          (unsigned long long)(amount / 1000000),
-                          (unsigned long long)(amount % 1000000));
+    int length =
+        snprintf(ret, UNITS_TEXT, "%s$%llu.%06llu", micro < 0 ? "-" : "",
+                 (unsigned long long)(amount / 1000000), (unsigned long long)(amount % 1000000));
     for (int zeros = 4; zeros > 0 && ret[length - 1] == '0'; zeros--)
         ret[--length] = '\0';
 }

@@ -29,9 +29,9 @@ struct engine_provider {
     unsigned weight;
     double rate_per_minute; /* a ceiling, for each model of it; 0: none */
     unsigned in_flight;     /* likewise */
-    struct token *token;   /* borrowed */
-    struct engine *engine; /* the engine's: who hears of its tokens */
-    int64_t daily_budget; /* micro-dollars; -1: none */
+    struct token *token;    /* borrowed */
+    struct engine *engine;  /* the engine's: who hears of its tokens */
+    int64_t daily_budget;   /* micro-dollars; -1: none */
 };
 
 /* Borrowed for the engine's life. */
@@ -55,8 +55,8 @@ struct engine_config {
     const struct model_table *models;
     int64_t daily_budget;       /* micro-dollars; -1: none */
     int64_t owner_daily_budget; /* of each; -1: none */
-    uint64_t output_bytes; /* the results' together; 0: no bound */
-    int64_t output_age_ms; /* of a result; 0: no bound */
+    uint64_t output_bytes;      /* the results' together; 0: no bound */
+    int64_t output_age_ms;      /* of a result; 0: no bound */
 };
 
 struct engine *engine_new(uv_loop_t *loop, const struct engine_config *config, struct http *http,

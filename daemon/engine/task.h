@@ -30,7 +30,7 @@ struct task_money {
     struct budget_entry entry;
     int64_t charged;    /* what the ledger has of it */
     int64_t charged_at; /* when the last of that was booked */
-    size_t promised; /* the provider that had room when it was released; BUDGET_NOWHERE: none */
+    size_t promised;    /* the provider that had room when it was released; BUDGET_NOWHERE: none */
 };
 
 struct task {
@@ -49,23 +49,23 @@ struct task {
     uint64_t tried;        /* a bit for each provider that wouldn't have it, in this round */
     uint64_t unaffordable; /* for each whose budget has no room for it */
     struct heap_node timer;
-    int64_t due; /* steady ms */
+    int64_t due;        /* steady ms */
     bool is_submitting; /* from the pick until its answer is in the store's hands */
     bool unwatched;     /* its operation may have ended long ago: after a start, or a RETRY */
 
     struct http_transfer transfer;
-    bool busy;               /* the transfer is under way */
-    bool sent;               /* it is a submission, and may have left */
+    bool busy; /* the transfer is under way */
+    bool sent; /* it is a submission, and may have left */
     bool waits_for_token;
     unsigned token_generation; /* of the request under way */
-    int failures;            /* of polls or downloads in a row */
-    int strikes;             /* answers in a row that say there is no video to be had */
-    int64_t last_running_ms; /* the last poll that said "not yet", since running_at */
-    char *trouble;           /* what the last failing poll or download said; NULL: none */
-    struct inbox *inbox;     /* a poll's answer on its way */
+    int failures;              /* of polls or downloads in a row */
+    int strikes;               /* answers in a row that say there is no video to be had */
+    int64_t last_running_ms;   /* the last poll that said "not yet", since running_at */
+    char *trouble;             /* what the last failing poll or download said; NULL: none */
+    struct inbox *inbox;       /* a poll's answer on its way */
     struct fetch *fetch;
     struct heap_node fetch_turn; /* waits for its turn to download */
-    bool may_fetch; /* counts in engine->fetching */
+    bool may_fetch;              /* counts in engine->fetching */
 
     struct engine_observer *observers;
 
