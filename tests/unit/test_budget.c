@@ -63,7 +63,7 @@ static void test_without_limits_all_fits(void **state)
 
 static void test_what_is_reserved_and_charged_counts(void **state)
 {
-    enum budget_scope scope;
+    enum budget_scope scope = BUDGET_ALL;
     (void)state;
     struct budget_entry *entry = entry_new(ANN, "a", 0, 0);
     budget_set_limits(budget, 10 * USD, -1);
@@ -83,7 +83,7 @@ static void test_what_is_reserved_and_charged_counts(void **state)
 
 static void test_each_owner_has_his_own(void **state)
 {
-    enum budget_scope scope;
+    enum budget_scope scope = BUDGET_ALL;
     (void)state;
     budget_set_limits(budget, -1, 3 * USD);
     budget_charge(budget, ANN, 0, 2 * USD, NOON);
@@ -95,7 +95,7 @@ static void test_each_owner_has_his_own(void **state)
 
 static void test_providers(void **state)
 {
-    enum budget_scope scope;
+    enum budget_scope scope = BUDGET_ALL;
     (void)state;
     struct budget_entry *entry = entry_new(ANN, "a", 0, 0);
     budget_set_provider_limit(budget, 0, 2 * USD);

@@ -91,6 +91,7 @@ static const struct model *model_of(const struct request *request)
     "\"image\":\"sha256-0000000000000000000000000000000000000000000000000000000000000000\""
 #define LAST \
     "\"last_frame\":\"sha256-0000000000000000000000000000000000000000000000000000000000000000\""
+#define BOTH_FRAMES IMAGE "," LAST
 #define REFERENCES           \
     "\"reference_images\":[" \
     "\"sha256-0000000000000000000000000000000000000000000000000000000000000000\"]"
@@ -104,7 +105,7 @@ static void test_what_is_taken(void **state)
         "\"resolution\":\"1080P\",\"duration_seconds\":8.0",
         "\"resolution\":\"720p\",\"duration_seconds\":6",
         "\"sample_count\":2,\"seed\":1,\"generate_audio\":true",
-        IMAGE "," LAST,
+        BOTH_FRAMES,
         REFERENCES,
         "\"resolution\":\"4k\",\"duration_seconds\":6,\"aspect_ratio\":\"1:1\",\"force\":true",
         "\"model\":\"unknown\",\"aspect_ratio\":\"1:1\"",
