@@ -251,7 +251,7 @@ static void test_a_rate_falls_without_a_measure(void **state)
     refuse_one(pace, now, 1000, false);
     accept_one(pace, now += 1000);
     refuse_one(pace, now += 2000, 1000, true);
-    accept_one(pace, now += 2000);
+    accept_one(pace, now + 2000);
     assert_true(pace_per_minute(pace) < before);
     free_run(run);
 }
