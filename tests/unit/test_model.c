@@ -106,7 +106,7 @@ static void test_what_is_taken(void **state)
         "\"resolution\":\"720p\",\"duration_seconds\":6",
         "\"sample_count\":2,\"seed\":1,\"generate_audio\":true",
         BOTH_FRAMES,
-        REFERENCES,
+        (REFERENCES),
         "\"resolution\":\"4k\",\"duration_seconds\":6,\"aspect_ratio\":\"1:1\",\"force\":true",
         "\"model\":\"unknown\",\"aspect_ratio\":\"1:1\"",
         "\"model\":\"veo-y\",\"aspect_ratio\":\"1:1\"",
