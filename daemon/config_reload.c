@@ -67,14 +67,42 @@ static void compare_models(struct comparing *comparing, const struct config *a,
     free(other);
 }
 
+static bool has_provider(const struct config *config, const char *name)
+{
+    for (size_t i = 0; i < config->provider_count; i++)
+        if (strcmp(config->providers[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Those that only one of them has. */
+static void note_strangers(struct buf *names, const struct config *a, const struct config *b)
+{
+    for (size_t i = 0; i < a->provider_count; i++)
+        if (!has_provider(b, a->providers[i].name))
+            buf_addf(names, "%sprovider %s", names->length ? "," : "", a->providers[i].name);
+}
+
+/* False if they haven't the same, in the same order. */
+static bool compare_names(struct comparing *comparing, const struct config *a,
+                          const struct config *b)
+{
+    size_t before = comparing->fixed.length, i = 0;
+    note_strangers(&comparing->fixed, a, b);
+    note_strangers(&comparing->fixed, b, a);
+    if (comparing->fixed.length > before)
+        return false;
+    while (i < a->provider_count && strcmp(a->providers[i].name, b->providers[i].name) == 0)
+        i++;
+    if (i < a->provider_count)
+        buf_addf(&comparing->fixed, "%sthe order of providers", before ? "," : "");
+    return i == a->provider_count;
+}
+
 static void compare(struct comparing *comparing, const struct config *a, const struct config *b)
 {
     compare_keys(comparing, &config_keys, NULL, a, b);
-    bool same_providers = a->provider_count == b->provider_count;
-    for (size_t i = 0; same_providers && i < a->provider_count; i++)
-        same_providers = strcmp(a->providers[i].name, b->providers[i].name) == 0;
-    if (!same_providers)
-        buf_addf(&comparing->fixed, "%sprovider", comparing->fixed.length ? "," : "");
+    bool same_providers = compare_names(comparing, a, b);
     for (size_t i = 0; same_providers && i < a->provider_count; i++)
         compare_keys(comparing, &config_provider_keys, a->providers[i].name, &a->providers[i],
                      &b->providers[i]);

@@ -128,7 +128,7 @@ def test_jobs_that_run_meanwhile_are_not_disturbed(daemon, sim):
     ("[daemon]\nadmin_group = root\n", "conflict", "daemon.admin_group"),
     ("[http]\ncalls = 3\n", "conflict", "http.calls"),
     ("[provider veo]\ncredential = other\n", "conflict", "provider veo.credential"),
-    ("[provider third]\ndialect = predict\n", "conflict", "provider"),
+    ("[provider third]\ndialect = predict\n", "conflict", "provider third"),
 ])
 def test_an_error_leaves_all_as_it_was(daemon, text, code, says):
     daemon.write("[limits]\njobs = 7\n" if code == "conflict" else "", None)

@@ -641,8 +641,8 @@ static void test_what_needs_a_restart(void **state)
         {"[provider a]\ndialect = predict\n[limits]\njobs = 9\n[daemon]\nadmin_group = x\n",
          "daemon.admin_group"},
         {"[provider a]\ndialect = interactions\n", "provider a.dialect"},
-        {"[provider b]\ndialect = predict\n", "provider"},
-        {"[provider a]\ndialect = predict\n[provider b]\ndialect = predict\n", "provider"},
+        {"[provider b]\ndialect = predict\n", "provider a,provider b"},
+        {"[provider a]\ndialect = predict\n[provider b]\ndialect = predict\n", "provider b"},
         {"[provider a]\ndialect = predict\nmodels = x\n[http]\ncalls = 2\n",
          "http.calls,provider a.models"},
     };
