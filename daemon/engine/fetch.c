@@ -65,6 +65,11 @@ void fetch_rest(struct task *task, int64_t wait_ms)
     fetch_leave(task);
 }
 
+static bool is_too_late(const struct task *task)
+{
+    return task->job->noticed_at && engine_wall_ms() - task->job->noticed_at > KEPT_MS;
+}
+
 bool fetch_has_to_wait(struct task *task)
 {
     if (access_given(task)) {
@@ -72,13 +77,11 @@ bool fetch_has_to_wait(struct task *task)
         return false;
     }
     task->busy = false;
-    fetch_rest(task, KEPT_MS);
+    if (is_too_late(task))
+        fetch_fail(task, "fetch-failed");
+    else
+        fetch_rest(task, KEPT_MS);
     return true;
-}
-
-static bool is_too_late(const struct task *task)
-{
-    return task->job->noticed_at && engine_wall_ms() - task->job->noticed_at > KEPT_MS;
 }
 
 void fetch_try_later(struct task *task)
