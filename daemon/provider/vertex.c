@@ -56,7 +56,7 @@ static bool vertex_owns(const char *operation)
 {
     static const char projects[] = "projects/";
     const char *id = strstr(operation, operations);
-    if (strlen(operation) > OPERATION_NAME_MAX || !id ||
+    if (strlen(operation) > OPERATION_NAME_MAX || !id || id < operation + sizeof(projects) ||
         strncmp(operation, projects, sizeof(projects) - 1) != 0)
         return false;
     for (const char *at = operation;; at++) {

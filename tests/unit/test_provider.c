@@ -70,6 +70,7 @@ static void test_no_name_belongs_to_two_dialects(void **state)
         {"projects/p/operations/1/operations/2", NULL},
         {"projects/p/operations/", NULL},
         {"projects//operations/1", NULL},
+        {"projects/operations/1", NULL},
         {"projects/../operations/1", NULL},
         {"projects/p?x/operations/1", NULL},
         {"projects/p/operation/1", NULL},
