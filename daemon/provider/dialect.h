@@ -34,6 +34,9 @@ void wire_add_file(struct wire_request *request, struct jsonw *w, const char *na
  * its key is of no use there. */
 void wire_localize(const struct provider *provider, const char *uri, struct wire_request *ret);
 
+/* Any printable text that makes one segment of a path once it is encoded. */
+bool wire_is_id(const char *text);
+
 /* A number as text, with no more digits than it takes. */
 void wire_add_number(struct buf *out, double number);
 
@@ -61,6 +64,15 @@ void outcome_set_unreadable(struct outcome *outcome, const struct wire_reply *re
 
 /* The document of a 2xx, which is an object; NULL with the outcome set to UNREADABLE. */
 struct json *outcome_open(struct outcome *outcome, const struct wire_reply *reply);
+
+/* The document of a submission's answer whose `member` names the operation, which the outcome keeps
+ * from then on. NULL with the outcome set: an error, or `lack` for want of a usable name. */
+struct json *outcome_open_named(struct outcome *outcome, const struct wire_reply *reply,
+                                const char *member, bool (*is_name)(const char *),
+                                const char *lack);
+
+/* What is still pending in a submission's answer was accepted. */
+void outcome_accept(struct outcome *outcome);
 
 /* A result at `uri`, or else the inline run that the string `data` stands for. Nothing is added if
  * neither is usable, if it is there already, or if there are too many. */

@@ -10,29 +10,16 @@
 #include <strings.h>
 
 #include "daemon/provider/dialect.h"
-#include "daemon/provider/inline.h"
 #include "daemon/provider/interactions.h"
 #include "proto/json.h"
 
 /* ---- ids ---- */
 
-/* An id can be any printable text that makes one segment of a path once it is encoded. */
-static bool is_id(const char *text)
-{
-    size_t length = strlen(text);
-    if (length == 0 || length > OPERATION_NAME_MAX || inline_index(text) >= 0)
-        return false;
-    for (const char *c = text; *c; c++)
-        if (*c <= 0x20 || *c >= 0x7f)
-            return false;
-    return strcmp(text, ".") != 0 && strcmp(text, "..") != 0;
-}
-
 static bool interactions_owns(const char *operation)
 {
     /* "v1_…", LiteLLM's "int_…": no path, and nothing that could be the prefix of a job's id. What
      * begins with "video_" is the videos dialect's. */
-    return is_id(operation) && strncmp(operation, "video_", 6) != 0 &&
+    return wire_is_id(operation) && strncmp(operation, "video_", 6) != 0 &&
            !strpbrk(operation, "/?#%\\:") && strpbrk(operation, "_-");
 }
 
@@ -264,24 +251,12 @@ static void interactions_submitted(const struct provider *provider, const struct
                                    struct outcome *ret)
 {
     (void)provider;
-    if (!wire_accepted(reply)) {
-        provider_submission_error(reply, ret);
-        return;
-    }
-    struct json *doc = outcome_open(ret, reply);
+    struct json *doc =
+        outcome_open_named(ret, reply, "id", wire_is_id, "an interaction without a usable id");
     if (!doc)
         return;
-    char *id = json_strdup(json_get(json_root(doc), "id"), NULL);
-    if (id && is_id(id)) {
-        classify(ret, json_root(doc));
-        if (ret->kind == OUTCOME_PENDING)
-            ret->kind = OUTCOME_ACCEPTED;
-        ret->operation = id;
-        id = NULL;
-    } else {
-        outcome_set_unreadable(ret, reply, "an interaction without a usable id");
-    }
-    free(id);
+    classify(ret, json_root(doc));
+    outcome_accept(ret);
     json_free(doc);
 }
 

@@ -299,6 +299,43 @@ struct json *outcome_open(struct outcome *outcome, const struct wire_reply *repl
     return NULL;
 }
 
+bool wire_is_id(const char *text)
+{
+    size_t length = strlen(text);
+    if (length == 0 || length > OPERATION_NAME_MAX || inline_index(text) >= 0)
+        return false;
+    for (const char *c = text; *c; c++)
+        if (*c <= 0x20 || *c >= 0x7f)
+            return false;
+    return strcmp(text, ".") != 0 && strcmp(text, "..") != 0;
+}
+
+struct json *outcome_open_named(struct outcome *outcome, const struct wire_reply *reply,
+                                const char *member, bool (*is_name)(const char *), const char *lack)
+{
+    if (!wire_accepted(reply)) {
+        provider_submission_error(reply, outcome);
+        return NULL;
+    }
+    struct json *doc = outcome_open(outcome, reply);
+    char *name = doc ? json_strdup(json_get(json_root(doc), member), NULL) : NULL;
+    if (name && is_name(name)) {
+        outcome->operation = name;
+        return doc;
+    }
+    if (doc)
+        outcome_set_unreadable(outcome, reply, lack);
+    free(name);
+    json_free(doc);
+    return NULL;
+}
+
+void outcome_accept(struct outcome *outcome)
+{
+    if (outcome->kind == OUTCOME_PENDING)
+        outcome->kind = OUTCOME_ACCEPTED;
+}
+
 /* An address as it may stand in a request line: what isn't printable ASCII is percent-encoded. But
  * the name of an object in Cloud Storage is no address, and stays as it is. */
 static char *printable_uri(const char *text)

@@ -306,24 +306,11 @@ static bool is_operation(struct json_value root)
 void veo_submitted(const struct wire_reply *reply, struct outcome *ret,
                    const struct veo_shape *shape, bool (*is_name)(const char *), const char *lack)
 {
-    if (!wire_accepted(reply)) {
-        provider_submission_error(reply, ret);
-        return;
-    }
-    struct json *doc = outcome_open(ret, reply);
+    struct json *doc = outcome_open_named(ret, reply, "name", is_name, lack);
     if (!doc)
         return;
-    char *name = json_strdup(json_get(json_root(doc), "name"), NULL);
-    if (name && is_name(name)) {
-        classify(ret, json_root(doc), reply, shape);
-        if (ret->kind == OUTCOME_PENDING)
-            ret->kind = OUTCOME_ACCEPTED;
-        ret->operation = name;
-        name = NULL;
-    } else {
-        outcome_set_unreadable(ret, reply, lack);
-    }
-    free(name);
+    classify(ret, json_root(doc), reply, shape);
+    outcome_accept(ret);
     json_free(doc);
 }
 

@@ -192,21 +192,10 @@ static void videos_submit(const struct provider *provider, const struct request 
     buf_free(&seconds);
 }
 
-/* Opaque, and printable. LiteLLM's are base64 of all kinds, "/" included. */
-static bool is_id(const char *text)
-{
-    size_t length = strlen(text);
-    if (length == 0 || length > OPERATION_NAME_MAX || inline_index(text) >= 0)
-        return false;
-    for (const char *c = text; *c; c++)
-        if (*c <= 0x20 || *c >= 0x7f)
-            return false;
-    return strcmp(text, ".") != 0 && strcmp(text, "..") != 0;
-}
-
+/* What follows is opaque; LiteLLM's is base64 of all kinds, "/" included. */
 static bool videos_owns(const char *operation)
 {
-    return strncmp(operation, "video_", 6) == 0 && is_id(operation);
+    return strncmp(operation, "video_", 6) == 0 && wire_is_id(operation);
 }
 
 static void videos_poll(const struct provider *provider, const char *operation,
@@ -284,24 +273,12 @@ static void classify(struct outcome *outcome, const struct provider *provider,
 static void videos_submitted(const struct provider *provider, const struct wire_reply *reply,
                              struct outcome *ret)
 {
-    if (!wire_accepted(reply)) {
-        provider_submission_error(reply, ret);
-        return;
-    }
-    struct json *doc = outcome_open(ret, reply);
+    struct json *doc =
+        outcome_open_named(ret, reply, "id", wire_is_id, "a video without a usable id");
     if (!doc)
         return;
-    char *id = json_strdup(json_get(json_root(doc), "id"), NULL);
-    if (id && is_id(id)) {
-        classify(ret, provider, json_root(doc), id);
-        if (ret->kind == OUTCOME_PENDING)
-            ret->kind = OUTCOME_ACCEPTED;
-        ret->operation = id;
-        id = NULL;
-    } else {
-        outcome_set_unreadable(ret, reply, "a video without a usable id");
-    }
-    free(id);
+    classify(ret, provider, json_root(doc), ret->operation);
+    outcome_accept(ret);
     json_free(doc);
 }
 
