@@ -6,7 +6,7 @@
 #include "daemon/engine/task.h"
 #include "proto/mem.h"
 
-static bool is_meant(const struct provider *provider, const struct request *request)
+bool engine_is_meant(const struct provider *provider, const struct request *request)
 {
     return (!request->provider || strcmp(request->provider, provider->name) == 0) &&
            provider_takes(provider, request->model);
@@ -17,7 +17,8 @@ uint64_t engine_takers(const struct engine *engine, const struct request *reques
     uint64_t takers = 0;
     for (size_t i = 0; i < engine->config.provider_count; i++) {
         const struct provider *provider = &engine->config.providers[i].provider;
-        if (is_meant(provider, request) && provider->dialect->check(provider, request, NULL) == 0)
+        if (engine_is_meant(provider, request) &&
+            provider->dialect->check(provider, request, NULL) == 0)
             takers |= UINT64_C(1) << i;
     }
     return takers;
@@ -46,7 +47,7 @@ const struct provider *engine_choose(const struct engine *engine, const struct r
     bool is_checked = false;
     for (size_t i = 0; i < engine->config.provider_count; i++) {
         const struct provider *provider = &engine->config.providers[i].provider;
-        if (!is_meant(provider, request))
+        if (!engine_is_meant(provider, request))
             continue;
         if (provider->dialect->check(provider, request, reason) == 0)
             return provider;

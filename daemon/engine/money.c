@@ -18,23 +18,16 @@ const struct model *engine_model(const struct engine *engine, const char *name)
     return model_table_find(engine->config.models, name);
 }
 
-static bool takes(const struct engine *engine, size_t provider, const struct request *request)
-{
-    const struct provider *one = &engine->config.providers[provider].provider;
-    return (!request->provider || strcmp(request->provider, one->name) == 0) &&
-           provider_takes(one, request->model);
-}
-
 /* A model that Google has shut down may live on behind another provider. */
 static int check_state(const struct engine *engine, const struct model *model,
                        const struct request *request, struct error *error)
 {
     int status = 0;
     for (size_t i = 0; i < engine->config.provider_count; i++) {
-        if (!takes(engine, i, request))
+        const struct provider *provider = &engine->config.providers[i].provider;
+        if (!engine_is_meant(provider, request))
             continue;
-        const char *base_url = engine->config.providers[i].provider.base_url;
-        if (model_check_state(model, request, base_url, error) == 0)
+        if (model_check_state(model, request, provider->base_url, error) == 0)
             return 0;
         status = -1;
     }

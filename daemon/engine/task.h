@@ -118,7 +118,10 @@ int64_t engine_backoff(const struct engine *engine, int earlier);
 /* Calls `stopped` if that was asked for and no submission is under way any more. */
 void engine_maybe_stopped(struct engine *engine);
 
-/* choose.c: a bit for each provider that would take it. */
+/* choose.c */
+/* True if it is the provider that was named, or none was, and it takes the model. */
+bool engine_is_meant(const struct provider *provider, const struct request *request);
+/* A bit for each provider that would take it. */
 uint64_t engine_takers(const struct engine *engine, const struct request *request);
 /* What the scheduler is to know of the providers; fresh memory. */
 struct sched_provider *engine_paces(const struct engine_config *config);
