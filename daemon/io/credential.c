@@ -26,6 +26,14 @@ static bool may_hold(enum credential_form form, unsigned char byte)
     return isgraph(byte) || (form == CREDENTIAL_DOCUMENT && (isspace(byte) || byte >= 0x80));
 }
 
+bool credential_is_word(const char *text)
+{
+    for (const char *c = text; *c; c++)
+        if (!may_hold(CREDENTIAL_LINE, (unsigned char)*c))
+            return false;
+    return text[0] != '\0';
+}
+
 static char *accept_secret(char *text, size_t length, enum credential_form form, const char *from,
                            struct error *error)
 {

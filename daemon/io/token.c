@@ -70,17 +70,9 @@ static void failed(struct token *token, const char *why)
     tell(token);
 }
 
-static bool is_token(const char *text)
-{
-    for (const char *c = text; *c; c++)
-        if (!isgraph((unsigned char)*c))
-            return false;
-    return text[0] != '\0';
-}
-
 static void got(struct token *token, const char *text, int64_t lasts_ms)
 {
-    if (!is_token(text)) {
+    if (!credential_is_word(text)) {
         failed(token, "what came is no token: expected printable ASCII");
         return;
     }

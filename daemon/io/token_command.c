@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/io/credential.h"
 #include "proto/mem.h"
 
 #define OUTPUT_MAX    8192 /* bytes */
@@ -72,14 +73,6 @@ static const char *first_line(char *text, size_t length)
     return text;
 }
 
-static bool is_token(const char *text)
-{
-    for (const char *c = text; *c; c++)
-        if (!isgraph((unsigned char)*c) || (unsigned char)*c >= 0x80)
-            return false;
-    return text[0] != '\0';
-}
-
 static void say_why(struct token_command *command, char *ret, size_t size)
 {
     const char *complaint = first_line(command->err, command->err_length);
@@ -108,7 +101,7 @@ static void finish(struct token_command *command)
     bool well = !command->overdue && !command->too_long && !command->signal && !command->status;
     command->out[command->out_length] = '\0';
     command->out[strcspn(command->out, "\r\n")] = '\0';
-    well = well && is_token(command->out);
+    well = well && credential_is_word(command->out);
     if (!well)
         say_why(command, why, sizeof(why));
     close_all(command);
