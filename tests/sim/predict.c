@@ -10,6 +10,7 @@
 #include "tests/sim/reply.h"
 #include "tests/sim/routes.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/vertex.h"
 
 #define RESPONSE_TYPE \
     "type.googleapis.com/google.ai.generativelanguage.v1beta.PredictLongRunningResponse"
@@ -108,6 +109,16 @@ void predict_write_error(struct jsonw *w, const struct operation *operation)
     jsonw_object_end(w);
 }
 
+static void write_result(struct exchange *exchange, struct jsonw *w,
+                         const struct operation *operation)
+{
+    if (operation->dialect == DIALECT_VERTEX) {
+        vertex_write_response(exchange, w, operation);
+    } else {
+        write_response(exchange, w, operation);
+    }
+}
+
 void predict_answer(struct exchange *exchange, const struct operation *operation, bool with_end)
 {
     struct buf json;
@@ -122,7 +133,7 @@ void predict_answer(struct exchange *exchange, const struct operation *operation
         if (predict_has_failed(operation)) {
             predict_write_error(&w, operation);
         } else {
-            write_response(exchange, &w, operation);
+            write_result(exchange, &w, operation);
         }
     }
     jsonw_object_end(&w);
@@ -132,23 +143,31 @@ void predict_answer(struct exchange *exchange, const struct operation *operation
 void predict_submit(struct exchange *exchange, struct predict_ask *ask)
 {
     struct sim *sim = exchange->sim;
-    char *parent = mem_format("models/%s", ask->model->id);
-    ask->plan.parent = parent;
+    char *own = mem_format("models/%s", ask->model->id);
+    if (!ask->plan.parent) {
+        ask->plan.parent = own;
+    }
     if (check_admission(exchange, &ask->plan)) {
         sim->stats.accepted++;
         predict_answer(exchange, operation_start(&sim->operations, &ask->plan), false);
     }
-    free(parent);
+    free(own);
+}
+
+struct json *predict_open(struct exchange *exchange, const struct model **ret)
+{
+    *ret = model_find(exchange, exchange->model);
+    if (*ret && (*ret)->family & FAMILIES_OMNI) {
+        reply_error(exchange, 400, NULL, "This model only supports Interactions API.");
+        return NULL;
+    }
+    return *ret ? check_body(exchange) : NULL;
 }
 
 void predict_serve_submit(struct exchange *exchange)
 {
-    const struct model *model = model_find(exchange, exchange->model);
-    if (model && model->family & FAMILIES_OMNI) {
-        reply_error(exchange, 400, NULL, "This model only supports Interactions API.");
-        return;
-    }
-    struct json *doc = model ? check_body(exchange) : NULL;
+    const struct model *model;
+    struct json *doc = predict_open(exchange, &model);
     if (!doc) {
         return;
     }

@@ -26,6 +26,9 @@ struct predict_ask {
     const char *person; /* static; NULL: not given */
 };
 
+/* The body of a submission for a Veo model, and that model; NULL with the reply set. */
+struct json *predict_open(struct exchange *exchange, const struct model **ret);
+
 /* The model must be known by then. */
 void predict_ask_init(struct predict_ask *ask, const struct model *model);
 void predict_ask_free(struct predict_ask *ask);
@@ -54,7 +57,8 @@ void predict_write_filtered(struct jsonw *w, const struct operation *operation, 
 bool predict_has_failed(const struct operation *operation);
 void predict_write_error(struct jsonw *w, const struct operation *operation);
 
-/* Accepts what was checked, unless something speaks against it. */
+/* Accepts what was checked, unless something speaks against it. The operation's name begins with
+ * plan.parent, or with the model's if there is none. */
 void predict_submit(struct exchange *exchange, struct predict_ask *ask);
 
 /* Answers with the operation as it is, or as if it still ran. */

@@ -34,7 +34,7 @@ static void write_video(struct exchange *exchange, struct jsonw *w, const struct
     jsonw_object_end(w);
 }
 
-static void write_response(struct exchange *exchange, struct jsonw *w,
+void vertex_write_response(struct exchange *exchange, struct jsonw *w,
                            const struct operation *operation)
 {
     unsigned left = predict_samples_left(operation);
@@ -58,65 +58,31 @@ static void write_response(struct exchange *exchange, struct jsonw *w,
     jsonw_object_end(w);
 }
 
-static void answer_with(struct exchange *exchange, const struct operation *operation, bool with_end)
-{
-    struct buf json;
-    struct jsonw w;
-    reply_reset(&exchange->reply);
-    buf_init(&json, REPLY_BYTES_MAX);
-    jsonw_init(&w, &json);
-    jsonw_object(&w);
-    jsonw_member_string(&w, "name", operation->name);
-    if (with_end) {
-        jsonw_member_bool(&w, "done", true);
-        if (predict_has_failed(operation)) {
-            predict_write_error(&w, operation);
-        } else {
-            write_response(exchange, &w, operation);
-        }
-    }
-    jsonw_object_end(&w);
-    reply_rest(exchange, &json);
-}
-
 static char *parent_of(const struct exchange *exchange)
 {
     return mem_format("projects/%s/locations/%s/publishers/google/models/%s", exchange->project,
                       exchange->location, exchange->model);
 }
 
-static void submit(struct exchange *exchange, struct predict_ask *ask)
-{
-    struct sim *sim = exchange->sim;
-    char *parent = parent_of(exchange);
-    ask->plan.parent = parent;
-    if (check_admission(exchange, &ask->plan)) {
-        sim->stats.accepted++;
-        answer_with(exchange, operation_start(&sim->operations, &ask->plan), false);
-    }
-    free(parent);
-}
-
 void vertex_serve_submit(struct exchange *exchange)
 {
-    const struct model *model = model_find(exchange, exchange->model);
-    if (model && model->family & FAMILIES_OMNI) {
-        reply_error(exchange, 400, NULL, "This model only supports Interactions API.");
-        return;
-    }
-    struct json *doc = model ? check_body(exchange) : NULL;
+    const struct model *model;
+    struct json *doc = predict_open(exchange, &model);
     if (!doc) {
         return;
     }
     struct predict_ask ask;
+    char *parent = parent_of(exchange);
     predict_ask_init(&ask, model);
     ask.vertex = true;
+    ask.plan.parent = parent;
     ask.plan.on_vertex = true;
     ask.plan.dialect = DIALECT_VERTEX;
     if (predict_check(exchange, json_root(doc), &ask)) {
-        submit(exchange, &ask);
+        predict_submit(exchange, &ask);
     }
     predict_ask_free(&ask);
+    free(parent);
     json_free(doc);
 }
 
@@ -150,7 +116,7 @@ void vertex_serve_fetch(struct exchange *exchange)
     if (!operation) {
         rules_intercept(exchange, NULL);
     } else if (routes_poll(exchange, operation)) {
-        answer_with(exchange, operation, operation->ended);
+        predict_answer(exchange, operation, operation->ended);
     }
     json_free(doc);
 }
