@@ -83,6 +83,20 @@ static void on_forgotten(struct store_write *write)
     uv_queue_work(engine->loop, &forgetting->removing, remove_files, on_removed);
 }
 
+/* What is still awaited of a job at rest may cost something, so it must be there to be charged. */
+static void explain_refusal(const struct task *task, bool at_rest, struct error *error)
+{
+    const char *state = job_state_name(task->job->state);
+    if (at_rest)
+        error_set(error, ERROR_CONFLICT, NULL,
+                  "the job is %s, but an answer about it is still awaited; try again in a moment",
+                  state);
+    else
+        error_set(error, ERROR_CONFLICT, NULL,
+                  "a job that is %s can't be forgotten: it must have ended, or be uncertain",
+                  state);
+}
+
 void engine_forget(struct engine *engine, struct job *job, bool files, engine_done_fn *done,
                    void *arg)
 {
@@ -91,9 +105,7 @@ void engine_forget(struct engine *engine, struct job *job, bool files, engine_do
     bool at_rest = !task || task->job->state == JOB_UNCERTAIN ||
                    (job_state_flags(task->job->state) & JOB_ENDED) != 0;
     if (!at_rest || (task && (task->changes || task->busy))) {
-        error_set(&error, ERROR_CONFLICT, NULL,
-                  "a job that is %s can't be forgotten: it must have ended, or be uncertain",
-                  job_state_name(task->job->state));
+        explain_refusal(task, at_rest, &error);
         job_free(job);
         done(arg, NULL, &error);
         return;

@@ -993,6 +993,16 @@ def test_forget_takes_only_what_has_ended(sim, client):
     refused(client, 'FORGET {"id":"7ZZZZZZZ","files":1}', "invalid-argument", "files")
 
 
+def test_forget_waits_for_the_answer_to_a_cancelled_submission(sim, client):
+    sim.rules([{"on": "submit", "do": "stall", "seconds": 1, "times": 1}])
+    job = client.generate("a cat")
+    client.wait_state(job["id"], "submitting")
+    until(lambda: sim.stats()["submissions"] == 1, "the submission")
+    client.ok(f"CANCEL {job['id']}")
+    assert "awaited" in refused(client, f"FORGET {job['id']}", "conflict")
+    until(lambda: client.request(f"FORGET {job['id']}").word == "OK", "the answer")
+
+
 def test_forget_of_files_that_are_gone(client):
     job = client.generate("a cat")
     done, = client.wait(job["id"])
@@ -1308,5 +1318,6 @@ def test_keys_and_outputs_are_per_owner(daemon, client, as_root):
 
 def test_an_admin_may_move_everybodys_jobs(daemon, client, as_root):
     theirs = daemon.client(uid=NOBODY).generate("a dog" + LONG)
+    client.wait_state(theirs["id"], "running")
     assert client.ok(f"CANCEL {theirs['id']}")["owner"] == {"uid": NOBODY}
     client.ok(f"FORGET {theirs['id']}")
