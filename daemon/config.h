@@ -81,6 +81,25 @@ struct config {
     int64_t connect_for;
     char *on_uncertain;
 
+    /* The agent. */
+    char *agent_base_url; /* `/chat/completions` is appended to it */
+    char *agent_model;
+    char *agent_credential;
+    char *agent_credential_file;
+    char *agent_system_prompt;      /* a file; NULL: the shipped text */
+    char *agent_temperature;        /* a number from 0 to 2, as text */
+    char *agent_temperature_models; /* globs: those that take a temperature */
+    int64_t agent_max_tokens;       /* of an answer; 0: not sent */
+    int64_t agent_rounds;           /* requests to the model a turn */
+    int64_t agent_tokens;           /* a turn, as the model counts them */
+    int64_t agent_time;             /* a turn */
+    int64_t agent_max_usd;          /* a turn's jobs together, in micro-dollars; -1: no bound */
+    int64_t agent_video_wait;       /* how long a tool's call waits for its video */
+    int64_t agent_calls;            /* requests to the model at once */
+    int64_t agent_conversations;    /* turns under way at once */
+    int64_t agent_session_age;      /* after its last change */
+    int64_t agent_session_bytes;    /* its messages together */
+
     struct config_provider providers[CONFIG_PROVIDERS_MAX];
     size_t provider_count;
     bool provider_is_default; /* none was configured */

@@ -8,6 +8,7 @@ enum verb_argument {
     VERB_NOTHING,   /* takes none */
     VERB_OBJECT,    /* a JSON object, or nothing */
     VERB_PROMPT,    /* plain text is the member `prompt` */
+    VERB_TEXT,      /* plain text is the member `text` */
     VERB_ID,        /* plain text is the member `id`; several words are `ids` */
     VERB_ANY_TOKEN, /* plain text is echoed */
     VERB_BYTES,     /* plain text is `bytes` and, if there is more, `mime_type`; that many bytes
@@ -30,6 +31,8 @@ enum verb_argument {
     X(WHY, VERB_ID, "ID", "what a job waits for, and what happened to it")                        \
     X(PUT, VERB_BYTES, "BYTES [MIME]", "keeps the bytes after the line for jobs: a blob")         \
     X(GET, VERB_ID, "ID | {\"id\":…,\"file\":N,\"offset\":N}", "the bytes of a result")           \
+    X(ASK, VERB_TEXT, "TEXT | {\"text\":…,\"session\":…}",                                        \
+      "a model makes the videos that are wished for")                                             \
     X(MODELS, VERB_NOTHING, "", "the models that can be asked for")                               \
     X(STATS, VERB_NOTHING, "", "counts, rates and latencies")                                     \
     X(COST, VERB_OBJECT, "[{\"by\":…,…}]", "what was charged, by day, owner, provider, …")        \

@@ -50,7 +50,7 @@ struct call {
 typedef void verb_fn(struct call *call);
 verb_fn cmd_generate, cmd_batch, cmd_status, cmd_list, cmd_wait, cmd_watch, cmd_cancel, cmd_retry,
     cmd_hold, cmd_release, cmd_forget, cmd_why, cmd_put, cmd_get, cmd_models, cmd_stats, cmd_cost,
-    cmd_reload, cmd_hello, cmd_help, cmd_ping, cmd_quit;
+    cmd_reload, cmd_ask, cmd_hello, cmd_help, cmd_ping, cmd_quit;
 
 /* ---- replies ---- */
 

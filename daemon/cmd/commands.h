@@ -7,12 +7,16 @@
 #include "daemon/io/client.h"
 
 struct blobs;
+struct call;
 struct commands;
 
 struct commands_config {
     /* Reads the configuration anew: the names of the keys that changed, split by commas; or -1. */
     int (*reload)(void *arg, struct buf *changed, struct error *error);
     void *reload_arg;
+    /* Answers an ASK: the agent is a layer above. */
+    void (*ask)(void *arg, struct call *call);
+    void *ask_arg;
     const char *default_model;
     int64_t deadline_ms; /* for requests that don't say */
     size_t client_commands;

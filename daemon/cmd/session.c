@@ -16,8 +16,8 @@ static verb_fn *const verbs[VERB_END] = {
     [VERB_RELEASE] = cmd_release,   [VERB_FORGET] = cmd_forget, [VERB_WHY] = cmd_why,
     [VERB_PUT] = cmd_put,           [VERB_GET] = cmd_get,       [VERB_MODELS] = cmd_models,
     [VERB_STATS] = cmd_stats,       [VERB_COST] = cmd_cost,     [VERB_RELOAD] = cmd_reload,
-    [VERB_HELLO] = cmd_hello,       [VERB_HELP] = cmd_help,     [VERB_PING] = cmd_ping,
-    [VERB_QUIT] = cmd_quit,
+    [VERB_ASK] = cmd_ask,           [VERB_HELLO] = cmd_hello,   [VERB_HELP] = cmd_help,
+    [VERB_PING] = cmd_ping,         [VERB_QUIT] = cmd_quit,
 };
 
 static void take_waiting(struct session *session);

@@ -27,11 +27,13 @@ void store_close(struct store *store, void (*closed)(void *), void *arg);
 /* ---- writes ---- */
 
 enum store_write_kind {
-    STORE_INSERT,      /* new jobs, all or none */
-    STORE_UPDATE,      /* a job's new content */
-    STORE_FORGET,      /* removes a job with its attempts, events and files' records */
-    STORE_REMOVE,      /* notes that results are no longer there: `files` */
-    STORE_PUT_BLOB,    /* `blobs`: one that `owner` has put at `at` */
+    STORE_INSERT,         /* new jobs, all or none */
+    STORE_UPDATE,         /* a job's new content */
+    STORE_FORGET,         /* removes a job with its attempts, events and files' records */
+    STORE_REMOVE,         /* notes that results are no longer there: `files` */
+    STORE_PUT_BLOB,       /* `blobs`: one that `owner` has put at `at` */
+    STORE_PUT_SESSION,    /* `session`: makes or replaces its record, and adds messages */
+    STORE_SWEEP_SESSIONS, /* removes those at rest that were last changed before `at` */
     STORE_SWEEP_BLOBS, /* removes the records of at most `count` blobs that nobody has put or used
                           since `at`, and that no job needs which isn't done */
 };
@@ -53,6 +55,20 @@ struct store_blob {
     char mime_type[LIMIT_MIME + 1];
 };
 
+/* A conversation with the agent. Its turn and its messages are JSON, which the store keeps byte for
+ * byte and doesn't look into. */
+struct store_session {
+    char id[JOB_ID_SIZE];
+    uid_t owner;
+    bool working; /* its turn is under way: it goes on after a restart, and isn't swept */
+    int64_t updated_at;
+    char *turn;      /* an object */
+    char **messages; /* PUT: those to be added, behind the `earlier` ones; read: all, in order */
+    size_t message_count;
+    size_t earlier; /* PUT: another number than there are is -EINVAL; 0 for a new session */
+};
+void store_session_free(struct store_session *session); /* and itself; takes NULL */
+
 /* A change. Owned by the caller and untouched by it until `done` was called. */
 struct store_write {
     enum store_write_kind kind;
@@ -60,7 +76,8 @@ struct store_write {
     int64_t at;                     /* REMOVE, PUT_BLOB, SWEEP_BLOBS: Unix time in ms */
     struct store_blob *blobs;       /* PUT_BLOB: one; SWEEP_BLOBS: room for `count`. Borrowed */
     uid_t owner;                    /* PUT_BLOB */
-    struct job **jobs;              /* INSERT: `count` of them; else one. Borrowed until done */
+    const struct store_session *session; /* PUT_SESSION. Borrowed until done */
+    struct job **jobs; /* INSERT: `count` of them; else one. Borrowed until done */
     size_t count;
     const char *detail;   /* a JSON object with what changed, for the event; NULL: "{}". Borrowed */
     char *const *details; /* INSERT: the same for each job, or NULL. Borrowed; NULL: none has any */
@@ -131,6 +148,7 @@ enum store_read_kind {
     STORE_COSTS,    /* `by`, `name`: a label's; filter.owner, since, until → costs, cost */
     STORE_EVENTS,   /* events with a number above `from`, at most filter.limit, oldest first */
     STORE_BLOB,     /* `name`, of filter.owner → blob */
+    STORE_SESSION,  /* `name`: an id or an unambiguous prefix of one, of filter.owner → session */
     STORE_FILES,    /* results in place below the folder `name` ("/…/"), of jobs that ended before
                        filter.until (0: any), that no job needs which isn't done: oldest first, at
                        most filter.limit after the first `from`; and how many bytes all have that
@@ -177,6 +195,7 @@ struct store_read {
     size_t file_count;
     uint64_t bytes;
     struct store_blob blob;
+    struct store_session *session; /* owned; a caller may take it out by setting NULL */
 
     struct store_read *next; /* the store's */
 };
@@ -198,6 +217,11 @@ int store_each_duration(struct store *store, size_t limit,
 /* Calls `each` for every blob, in order of their names. */
 int store_each_blob(struct store *store, void (*each)(void *arg, const struct store_blob *blob),
                     void *arg, struct error *error);
+
+/* Calls `each` for every session that is working (it takes the session), oldest first. */
+int store_each_working_session(struct store *store,
+                               void (*each)(void *arg, struct store_session *session), void *arg,
+                               struct error *error);
 
 /* What was charged since a time, by owner and provider, which is NULL if it isn't known. */
 typedef void store_charge_fn(void *arg, uid_t owner, const char *provider, int64_t amount);
