@@ -47,6 +47,9 @@ struct tool_call {
     char *image_path; /* FROM_IMAGE: as it was given */
 
     char *operation; /* CHECK: an operation's name or a job's id */
+
+    const char *ask_again; /* borrowed: the tool that a result names for what is still being
+                            * generated; NULL: check_video_status */
 };
 
 /* Reads a call's arguments, an object; absent arguments are an empty one. Refuses a member that it
@@ -66,5 +69,8 @@ void tool_write_result(const struct tool_call *call, struct json_value job, stru
 
 /* The same for a call that could not be done. */
 void tool_write_failure(const struct tool_call *call, const struct error *error, struct jsonw *w);
+
+/* "file:///a%20b.mp4" of an absolute path, as fresh memory. */
+char *tool_file_uri(const char *path);
 
 #endif
