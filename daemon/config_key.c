@@ -58,6 +58,7 @@ static const struct key rows[] = {
     {"retry", "max_delay", KEY_DURATION, AT(max_delay), "5m", 1, 24 * HOUR, NULL},
     {"retry", "connect_for", KEY_DURATION, AT(connect_for), "1h", 1, 720 * HOUR, NULL},
     {"retry", "on_uncertain", KEY_CHOICE, AT(on_uncertain), "hold", 0, 0, "hold retry"},
+    {"agent", "calls", KEY_NUMBER, AT(agent_calls), "64", 1, 1000, NULL},
 };
 
 static const struct key provider_rows[] = {

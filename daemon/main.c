@@ -166,7 +166,8 @@ static int open_http(struct veod *veod, struct error *error)
     const struct http_config config = {
         .at_once = {[HTTP_CALLS] = (unsigned)veod->config.calls,
                     [HTTP_TRANSFERS] = (unsigned)veod->config.transfers,
-                    [HTTP_UPLOADS] = (unsigned)veod->config.transfers},
+                    [HTTP_UPLOADS] = (unsigned)veod->config.transfers,
+                    [HTTP_CHATS] = (unsigned)veod->config.agent_calls},
         .ca_file = veod->config.ca_file,
         .user_agent = "veod/" VEOD_VERSION,
     };

@@ -27,6 +27,9 @@ static void write_http(struct jsonw *w, const struct http_stats *http)
     jsonw_member_uint(w, "uploads", http->requests[HTTP_UPLOADS]);
     jsonw_member_uint(w, "uploads_waiting", http->waiting[HTTP_UPLOADS]);
     jsonw_member_uint(w, "uploads_active", http->active[HTTP_UPLOADS]);
+    jsonw_member_uint(w, "chats", http->requests[HTTP_CHATS]);
+    jsonw_member_uint(w, "chats_waiting", http->waiting[HTTP_CHATS]);
+    jsonw_member_uint(w, "chats_active", http->active[HTTP_CHATS]);
     jsonw_member_uint(w, "connections", http->connections);
     jsonw_object_end(w);
 }

@@ -260,12 +260,13 @@ static void make_slots(struct http *http, const struct http_config *config)
         }
 }
 
-/* Calls never share a host's connections over TLS with the other lanes, so this bounds the larger
- * side. Over plain HTTP they do. */
+/* Calls and chats never share a host's connections over TLS with the other lanes, so this bounds
+ * the larger side. Over plain HTTP they do. */
 static void limit_connections(struct http *http, const struct http_config *config)
 {
     unsigned calls = config->at_once[HTTP_CALLS];
-    unsigned others = config->at_once[HTTP_TRANSFERS] + config->at_once[HTTP_UPLOADS];
+    unsigned others = config->at_once[HTTP_TRANSFERS] + config->at_once[HTTP_UPLOADS] +
+                      config->at_once[HTTP_CHATS];
     if (calls > CALLS_CONNECTIONS_MAX)
         calls = CALLS_CONNECTIONS_MAX;
     long host = (long)calls + (long)others;

@@ -22,6 +22,8 @@ enum http_lane {
     HTTP_CALLS,     /* submissions and polls: small; HTTP/2 where the server offers it */
     HTTP_TRANSFERS, /* downloads: HTTP/1.1 on connections of their own */
     HTTP_UPLOADS,   /* submissions with files in them: likewise, so that no poll waits for one */
+    HTTP_CHATS,     /* requests to the agent's model: they take long, and must not keep submissions
+                       and polls waiting; HTTP/2 where the server offers it */
     HTTP_LANES
 };
 

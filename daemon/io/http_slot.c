@@ -196,8 +196,9 @@ static void set_connection(struct http_slot *slot)
 static void set_lane(struct http_slot *slot)
 {
     CURL *easy = slot->easy;
+    bool small = slot->lane == HTTP_CALLS || slot->lane == HTTP_CHATS;
     /* Over plain HTTP there is nothing to wait for: only TLS says whether HTTP/2 is spoken. */
-    if (slot->lane == HTTP_CALLS && http_is_https(slot->request.url)) {
+    if (small && http_is_https(slot->request.url)) {
         curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
         curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
     } else {
@@ -206,11 +207,11 @@ static void set_lane(struct http_slot *slot)
     /* libcurl keeps it as long as the handle, and half of its default costs little speed. */
     if (slot->lane == HTTP_UPLOADS)
         curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 32 * 1024L);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, slot->lane == HTTP_CALLS ? 16 * 1024L : 128 * 1024L);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, small ? 16 * 1024L : 128 * 1024L);
     /* libcurl 7.88 puts a request on a busy HTTP/1.1 connection if another one to the same host
      * speaks HTTP/2. The scope is part of a host's identity there, and the kernel ignores it for
      * all but link-local addresses. */
-    if (slot->lane != HTTP_CALLS && http_is_https(slot->request.url))
+    if (!small && http_is_https(slot->request.url))
         curl_easy_setopt(easy, CURLOPT_ADDRESS_SCOPE, 1L);
 }
 

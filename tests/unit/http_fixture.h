@@ -271,7 +271,7 @@ static inline int world_open(void **state)
     for (size_t i = 0; i < sizeof(proxies) / sizeof(proxies[0]); i++)
         unsetenv(proxies[i]);
     struct world *world = mem_alloc(sizeof(*world));
-    struct http_config config = {.at_once = {8, 4, 4}, .user_agent = "test/1"};
+    struct http_config config = {.at_once = {8, 4, 4, 4}, .user_agent = "test/1"};
     struct error error = {0};
     uv_loop_init(&world->loop);
     assert_int_equal(http_new(&world->loop, &config, &world->http, &error), 0);

@@ -535,10 +535,10 @@ static void test_new(void **state)
     struct world *world = *state;
     struct http *http = NULL;
     struct error error = {0};
-    struct http_config config = {.at_once = {1, 1, 1}, .ca_file = "/nowhere/ca.pem"};
+    struct http_config config = {.at_once = {1, 1, 1, 1}, .ca_file = "/nowhere/ca.pem"};
     assert_int_equal(http_new(&world->loop, &config, &http, &error), -1);
     assert_non_null(strstr(error.message, "/nowhere/ca.pem"));
-    config = (struct http_config){.at_once = {1, 1, 0}};
+    config = (struct http_config){.at_once = {1, 1, 1}};
     assert_int_equal(http_new(&world->loop, &config, &http, &error), -1);
 }
 

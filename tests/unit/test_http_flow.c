@@ -92,6 +92,25 @@ static void test_lanes(void **state)
         http_cancel(world->http, &many[i].transfer);
 }
 
+/* All have their connections to one host, whatever the others hold. */
+static void test_full_lanes(void **state)
+{
+    struct world *world = *state;
+    int count = 0;
+    world->server.on_request = say_nothing;
+    for (int lane = HTTP_LANES - 1; lane >= 0; lane--) {
+        for (int i = 0; i < (lane == HTTP_CALLS ? 8 : 4); i++, count++) {
+            wish_init(&many[count], world, "/");
+            many[count].transfer.lane = (enum http_lane)lane;
+            http_start(world->http, &many[count].transfer);
+        }
+    }
+    run_until(world, &world->server.requests, count);
+    answer_all(&world->server);
+    for (int i = 0; i < count; i++)
+        run_until(world, &many[i].done, 1);
+}
+
 static void count_turn(uv_prepare_t *prepare)
 {
     ++*(int *)prepare->data;
@@ -513,6 +532,7 @@ int main(void)
         WITH_WORLD(test_many),
         WITH_WORLD(test_order),
         WITH_WORLD(test_lanes),
+        WITH_WORLD(test_full_lanes),
         WITH_WORLD(test_two_at_once),
         WITH_WORLD(test_stream),
         WITH_WORLD(test_stop),
