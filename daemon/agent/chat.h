@@ -67,6 +67,7 @@ struct chat_answer {
     size_t length;
     int64_t retry_after_ms; /* -1: not said */
     const char *reason;     /* why there is no answer */
+    const char *model;      /* begins the line of an error; NULL: nothing does */
 };
 void chat_read(const struct chat_answer *answer, struct chat_reply *ret);
 void chat_reply_free(struct chat_reply *reply); /* what it owns, not itself */

@@ -50,10 +50,6 @@ struct json *wire_document(const struct wire_reply *reply, struct error *error);
  * null. Never NULL. */
 char *wire_text(struct json_value value);
 
-/* `text` as one line of valid UTF-8 with at most `max` bytes; white space and control characters
- * become single spaces. */
-char *one_line(const char *text, size_t length, size_t max);
-
 /* Sets kind, code (made lower case with dashes; NULL for none) and message (made one line). */
 void outcome_set(struct outcome *outcome, enum outcome_kind kind, const char *code,
                  const char *format, ...) __attribute__((format(printf, 4, 5)));

@@ -185,7 +185,7 @@ static const char *find_hint(const char *code, const char *message)
 /* The provider's words stay whole as far as they fit beside the hint. */
 static void add_hint(struct outcome *outcome)
 {
-    const char *hint = find_hint(outcome->code, outcome->message);
+    const char *hint = outcome->plain ? NULL : find_hint(outcome->code, outcome->message);
     if (!hint)
         return;
     char *words = one_line(outcome->message, strlen(outcome->message),

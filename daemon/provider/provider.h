@@ -97,6 +97,7 @@ struct outcome {
     int status;             /* HTTP's of an answer that was an error; 0: it was none. Where a proxy
                                repeats the provider's answer, that answer's */
     char *quota_id;         /* QuotaFailure's first; NULL: none */
+    bool plain;            /* set by who reads: errors get no advice about providers added */
     const struct retry_rule *rule; /* of a submission's error status; NULL: it was none */
     struct outcome_usage usage;
 };
@@ -158,6 +159,10 @@ bool provider_error(const struct wire_reply *reply, struct outcome *ret);
 /* What an answer says that should have been something else: its error's message, or else its first
  * bytes, as one line in fresh memory. */
 char *provider_excerpt(const struct wire_reply *reply);
+
+/* `text` as one line of valid UTF-8 with at most `max` bytes; white space and control characters
+ * become single spaces. */
+char *one_line(const char *text, size_t length, size_t max);
 
 /* What a submission's answer with an error status means, for every dialect: fills kind, code,
  * message, gate and retry_after_ms. */
