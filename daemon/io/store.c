@@ -233,6 +233,14 @@ int store_each_blob(struct store *store, void (*each)(void *arg, const struct st
     return store_reader_each_blob(store->reader, each, arg, error);
 }
 
+int store_each_working_session(struct store *store,
+                               void (*each)(void *arg, struct store_session *session), void *arg,
+                               struct error *error)
+{
+    assert(!store->reading);
+    return store_reader_each_working_session(store->reader, each, arg, error);
+}
+
 int store_each_charge(struct store *store, int64_t since, store_charge_fn *each, void *arg,
                       struct error *error)
 {

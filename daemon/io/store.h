@@ -33,7 +33,8 @@ enum store_write_kind {
     STORE_REMOVE,         /* notes that results are no longer there: `files` */
     STORE_PUT_BLOB,       /* `blobs`: one that `owner` has put at `at` */
     STORE_PUT_SESSION,    /* `session`: makes or replaces its record, and adds messages */
-    STORE_SWEEP_SESSIONS, /* removes those at rest that were last changed before `at` */
+    STORE_SWEEP_SESSIONS, /* removes at most `count` of those at rest that were last changed before
+                             `at`, the oldest first */
     STORE_SWEEP_BLOBS, /* removes the records of at most `count` blobs that nobody has put or used
                           since `at`, and that no job needs which isn't done */
 };
@@ -73,7 +74,7 @@ void store_session_free(struct store_session *session); /* and itself; takes NUL
 struct store_write {
     enum store_write_kind kind;
     const struct store_file *files; /* REMOVE: `count` of them. Borrowed until done */
-    int64_t at;                     /* REMOVE, PUT_BLOB, SWEEP_BLOBS: Unix time in ms */
+    int64_t at;                     /* REMOVE, PUT_BLOB, SWEEP_*: Unix time in ms */
     struct store_blob *blobs;       /* PUT_BLOB: one; SWEEP_BLOBS: room for `count`. Borrowed */
     uid_t owner;                    /* PUT_BLOB */
     const struct store_session *session; /* PUT_SESSION. Borrowed until done */
@@ -88,13 +89,15 @@ struct store_write {
     void *context; /* the caller's */
 
     /* Filled in before `done`. */
-    int status;        /* 0, or negative errno: -EEXIST (INSERT: a key or an output that is taken),
+    int status;        /* 0, or negative errno: -EEXIST (INSERT: a key or an output that is taken;
+                          PUT_SESSION: another owner has its id),
                           -ENOENT (INSERT: a blob or a result that a job needs is gone; else:
                           there is no such job), -ENOSPC, -EIO, …; then nothing of
                           this write is in the store */
     int64_t event;     /* number of the event (INSERT: of the first inserted job's; they are
                           consecutive); 0 if there was none */
     size_t at_fault;   /* -EEXIST, and -ENOENT of an INSERT: index of the job */
+    size_t swept;      /* SWEEP_SESSIONS: how many it removed */
     size_t blob_count; /* PUT_BLOB: 1 if it is new; SWEEP_BLOBS: how many of `blobs` it filled in */
     bool key_at_fault; /* -EEXIST: its key (else its output) */
     char (*existing)[JOB_ID_SIZE]; /* INSERT: for each job, the id of the one that its key already

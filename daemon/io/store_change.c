@@ -6,6 +6,7 @@
 
 #include "daemon/io/store_blob.h"
 #include "daemon/io/store_charge.h"
+#include "daemon/io/store_session.h"
 #include "daemon/io/store_sql.h"
 #include "proto/jsonw.h"
 #include "proto/mem.h"
@@ -71,6 +72,7 @@ struct store_changes {
     struct store_charges *charges;
     sqlite3_stmt *statements[STATEMENTS];
     struct store_blobs *blobs;
+    struct store_sessions *sessions;
     struct buf uris;
     int64_t *last_event; /* borrowed */
 };
@@ -415,6 +417,10 @@ int store_change_perform(struct store_changes *changes, struct store_write *writ
         return store_blobs_put(changes->blobs, write);
     case STORE_SWEEP_BLOBS:
         return store_blobs_sweep(changes->blobs, write);
+    case STORE_PUT_SESSION:
+        return store_sessions_put(changes->sessions, write->session);
+    case STORE_SWEEP_SESSIONS:
+        return store_sessions_sweep(changes->sessions, write);
     case STORE_REMOVE:
         return remove_files(changes, write);
     }
@@ -430,7 +436,8 @@ int store_changes_new(sqlite3 *db, int64_t *last_event, struct store_changes **r
     buf_init(&changes->uris, URIS_MAX);
     if (store_charges_new(db, true, &changes->charges, error) < 0 ||
         sql_prepare(db, texts, STATEMENTS, changes->statements, error) < 0 ||
-        store_blobs_new(db, &changes->blobs, error) < 0) {
+        store_blobs_new(db, &changes->blobs, error) < 0 ||
+        store_sessions_new(db, &changes->sessions, error) < 0) {
         store_changes_free(changes);
         return -1;
     }
@@ -443,6 +450,7 @@ void store_changes_free(struct store_changes *changes)
     if (!changes)
         return;
     store_blobs_free(changes->blobs);
+    store_sessions_free(changes->sessions);
     sql_finalize(changes->statements, STATEMENTS);
     store_charges_free(changes->charges);
     buf_free(&changes->uris);

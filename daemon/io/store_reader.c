@@ -10,6 +10,7 @@
 #include "daemon/io/store_charge.h"
 #include "daemon/io/store_list.h"
 #include "daemon/io/store_schema.h"
+#include "daemon/io/store_session.h"
 #include "daemon/io/store_sql.h"
 #include "proto/limits.h"
 #include "proto/mem.h"
@@ -76,6 +77,7 @@ struct store_reader {
     struct store_charges *charges;
     sqlite3_stmt *statements[STATEMENTS];
     struct store_blobs *blobs;
+    struct store_sessions *sessions;
 };
 
 static struct sql_call call(struct store_reader *reader, enum statement which)
@@ -299,6 +301,8 @@ static int perform(struct store_reader *reader, struct store_read *read)
         return load_events(reader, read);
     case STORE_BLOB:
         return store_blobs_find(reader->blobs, read);
+    case STORE_SESSION:
+        return store_sessions_find(reader->sessions, read);
     case STORE_FILES:
         return load_results(reader, read);
     }
@@ -319,6 +323,7 @@ static void clear_results(struct store_read *read)
     read->files = NULL;
     read->file_count = 0;
     read->bytes = 0;
+    read->session = NULL;
 }
 
 void store_reader_perform(struct store_reader *reader, struct store_read *read)
@@ -356,6 +361,7 @@ void store_read_free(struct store_read *read)
     for (size_t i = 0; i < read->cost_count; i++)
         free(read->costs[i].key);
     free(read->costs);
+    store_session_free(read->session);
     free(read->jobs);
     free(read->attempts);
     free(read->events);
@@ -435,6 +441,13 @@ int store_reader_each_blob(struct store_reader *reader,
     return store_blobs_each(reader->blobs, each, arg) < 0 ? fail(reader, error) : 0;
 }
 
+int store_reader_each_working_session(struct store_reader *reader,
+                                      void (*each)(void *arg, struct store_session *session),
+                                      void *arg, struct error *error)
+{
+    return store_sessions_each_working(reader->sessions, each, arg, error);
+}
+
 int store_reader_each_charge(struct store_reader *reader, int64_t since, store_charge_fn *each,
                              void *arg, struct error *error)
 {
@@ -461,7 +474,8 @@ int store_reader_open(const char *path, struct store_reader **ret, struct error 
     if (store_schema_open_reader(path, &reader->db, error) < 0 ||
         store_charges_new(reader->db, false, &reader->charges, error) < 0 ||
         sql_prepare(reader->db, texts, STATEMENTS, reader->statements, error) < 0 ||
-        store_blobs_new(reader->db, &reader->blobs, error) < 0) {
+        store_blobs_new(reader->db, &reader->blobs, error) < 0 ||
+        store_sessions_new(reader->db, &reader->sessions, error) < 0) {
         store_reader_close(reader);
         return -1;
     }
@@ -474,6 +488,7 @@ void store_reader_close(struct store_reader *reader)
     if (!reader)
         return;
     store_blobs_free(reader->blobs);
+    store_sessions_free(reader->sessions);
     sql_finalize(reader->statements, STATEMENTS);
     store_charges_free(reader->charges);
     sqlite3_close(reader->db);

@@ -21,6 +21,9 @@ int store_reader_each_duration(struct store_reader *reader, size_t limit,
 int store_reader_each_blob(struct store_reader *reader,
                            void (*each)(void *arg, const struct store_blob *blob), void *arg,
                            struct error *error);
+int store_reader_each_working_session(struct store_reader *reader,
+                                      void (*each)(void *arg, struct store_session *session),
+                                      void *arg, struct error *error);
 int store_reader_each_charge(struct store_reader *reader, int64_t since, store_charge_fn *each,
                              void *arg, struct error *error);
 int store_reader_count_states(struct store_reader *reader, uint64_t ret[JOB_STATE_COUNT],

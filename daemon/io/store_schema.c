@@ -154,6 +154,26 @@ static const char *const steps[] = {
     "  PRIMARY KEY (name, job)"
     ") STRICT, WITHOUT ROWID;"
     "CREATE INDEX inputs_job ON inputs (job);",
+
+    /* Messages can be long, so their table has its rows beside their key. */
+    "CREATE TABLE sessions ("
+    "  number INTEGER PRIMARY KEY,"
+    "  id TEXT NOT NULL UNIQUE,"
+    "  owner INTEGER NOT NULL,"
+    "  working INTEGER NOT NULL,"
+    "  updated_at INTEGER NOT NULL,"
+    "  turn TEXT NOT NULL"
+    ") STRICT;"
+    "CREATE INDEX sessions_owner ON sessions (owner, id);"
+    "CREATE INDEX sessions_working ON sessions (id) WHERE working = 1;"
+    "CREATE INDEX sessions_resting ON sessions (updated_at) WHERE working = 0;"
+
+    "CREATE TABLE messages ("
+    "  session INTEGER NOT NULL REFERENCES sessions ON DELETE CASCADE,"
+    "  position INTEGER NOT NULL,"
+    "  json TEXT NOT NULL,"
+    "  PRIMARY KEY (session, position)"
+    ") STRICT;",
 };
 
 #define VERSION (int)(sizeof(steps) / sizeof(steps[0]))

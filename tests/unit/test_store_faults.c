@@ -75,6 +75,28 @@ static void child_read(struct fixture *f)
     store_read_free(&read);
 }
 
+#define SESSION "01J00000000000000000000001"
+
+/* Two messages at a time, each written again until it is there. */
+static void child_session(struct fixture *f)
+{
+    char turn[] = "{}", question[] = "{\"a\":1}", answer[] = "{\"b\":2}";
+    char *messages[] = {question, answer};
+    struct store_session session = {.id = SESSION,
+                                    .owner = 1,
+                                    .working = true,
+                                    .updated_at = NOW,
+                                    .turn = turn,
+                                    .messages = messages,
+                                    .message_count = 2};
+    for (int i = 0; i < 5; i++) {
+        struct store_write write = {.kind = STORE_PUT_SESSION, .session = &session};
+        int status = write_and_wait(f, &write);
+        report(SESSION, status);
+        session.earlier += status == 0 ? 2 : 0;
+    }
+}
+
 static void limit_files(rlim_t bytes)
 {
     struct rlimit limit;
@@ -160,11 +182,8 @@ static const struct {
     const char *name;
     void (*run)(struct fixture *f);
 } children[] = {
-    {"one-by-one", child_one_by_one},
-    {"batch", child_batch},
-    {"read", child_read},
-    {"full", child_full},
-    {"sync", child_sync},
+    {"one-by-one", child_one_by_one}, {"batch", child_batch}, {"read", child_read},
+    {"session", child_session},       {"full", child_full},   {"sync", child_sync},
 };
 
 static int be_child(const char *name, const char *dir)
@@ -342,6 +361,37 @@ static void test_killed_at_commit(void **state)
     }
 }
 
+static size_t count_messages(struct fixture *f)
+{
+    struct store_read read = {.kind = STORE_SESSION, .name = SESSION, .filter = {.owner = 1}};
+    int status = read_and_wait(f, &read);
+    assert_true(status == 0 || status == -ENOENT);
+    size_t count = status == 0 ? read.session->message_count : 0;
+    store_read_free(&read);
+    return count;
+}
+
+static void test_sessions_are_whole(void **state)
+{
+    static const struct {
+        const char *fault, *statuses;
+        size_t stored;
+    } cases[] = {
+        {"store.commit#3=ENOSPC", "..S..", 8}, {"store.commit#1=EIO", "I....", 8},
+        {"store.write#5=EIO", "....I", 8},     {"store.commit#*=ENOSPC", "SSSSS", 0},
+        {"store.commit#3=kill", "..", 4},      {"store.committed#3=kill", "..", 6},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct outcome *outcome;
+        struct fixture *f = run_case("session", cases[i].fault, &outcome);
+        assert_string_equal(outcome->statuses, cases[i].statuses);
+        assert_int_equal(count_messages(f), cases[i].stored);
+        free(outcome);
+        fixture_free(f);
+    }
+}
+
 #endif
 
 int main(int argc, char **argv)
@@ -349,11 +399,10 @@ int main(int argc, char **argv)
     if (argc == 3)
         return be_child(argv[1], argv[2]);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_disk_full),
-        cmocka_unit_test(test_failed_sync_then_crash),
+        cmocka_unit_test(test_disk_full),          cmocka_unit_test(test_failed_sync_then_crash),
 #ifdef VEOD_FAULTS
-        cmocka_unit_test(test_failed_batches),
-        cmocka_unit_test(test_killed_at_commit),
+        cmocka_unit_test(test_failed_batches),     cmocka_unit_test(test_killed_at_commit),
+        cmocka_unit_test(test_sessions_are_whole),
 #endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
