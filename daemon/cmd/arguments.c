@@ -1,8 +1,8 @@
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "daemon/cmd/call.h"
+#include "daemon/cmd/seek.h"
 #include "proto/limits.h"
 #include "proto/mem.h"
 #include "proto/units.h"
@@ -233,14 +233,13 @@ bool filter_takes(const struct filter *filter, enum job_state state, uid_t owner
 /* ---- the jobs that ids name ---- */
 
 struct resolving {
-    struct call *call;
     resolved_fn *done;
-    void (*missing)(struct call *call, const char *name);
+    asked_fn *asked;
     char **names;
     size_t count;
     size_t at;
     struct job **jobs;
-    struct store_read read;
+    struct seek *seek;
 };
 
 void free_jobs(struct job **jobs, size_t count)
@@ -250,8 +249,9 @@ void free_jobs(struct job **jobs, size_t count)
     free(jobs);
 }
 
-static void free_resolving(struct resolving *resolving)
+static void free_resolving(struct call *call)
 {
+    struct resolving *resolving = call->state;
     for (size_t i = 0; i < resolving->count; i++)
         free(resolving->names[i]);
     free(resolving->names);
@@ -259,88 +259,78 @@ static void free_resolving(struct resolving *resolving)
     free(resolving);
 }
 
-static void go_on(struct resolving *resolving);
-
-static void not_found(struct resolving *resolving, int status)
+static void abandon_resolving(struct call *call)
 {
-    struct call *call = resolving->call;
-    const char *name = resolving->names[resolving->at];
-    bool by_id = json_type(json_get(call->args, "id")) != JSON_NONE;
-    if (status == -ENOENT && resolving->missing && by_id)
-        resolving->missing(call, name);
-    else if (status == -ENOENT)
-        call_fail(call, ERROR_NOT_FOUND, "id", "no such job: \"%.80s\"", name);
-    else if (status == -ENOTUNIQ)
-        call_fail(call, ERROR_INVALID_ARGUMENT, "id",
-                  "\"%.80s\" begins the ids of several jobs; give more characters", name);
-    else
-        call_store_failed(call, status);
-    free_resolving(resolving);
+    const struct resolving *resolving = call->state;
+    seek_abandon(resolving->seek);
 }
 
-static void on_found(struct store_read *read)
+static void go_on(struct call *call);
+
+static void on_sought(void *arg, struct sought *found)
 {
-    struct resolving *resolving = read->context;
-    int status = read->status;
-    if (status == 0 && read->job_count == 1) {
-        resolving->jobs[resolving->at] = read->jobs[0];
-        read->jobs[0] = NULL;
-    }
-    store_read_free(read);
-    if (!call_arrived(resolving->call))
-        free_resolving(resolving);
-    else if (status < 0)
-        not_found(resolving, status);
-    else {
-        resolving->at++;
-        go_on(resolving);
+    struct call *call = arg;
+    struct resolving *resolving = call->state;
+    resolving->seek = NULL;
+    if (found->error) {
+        call_error(call, found->error);
+    } else if (found->outcome) {
+        resolving->asked(call, resolving->names[resolving->at], found);
+    } else {
+        resolving->jobs[resolving->at++] = found->job;
+        go_on(call);
     }
 }
 
-static void go_on(struct resolving *resolving)
+/* The call's state is the verb's from then on. */
+static void end_resolving(struct call *call)
 {
-    struct call *call = resolving->call;
+    struct resolving *resolving = call->state;
+    resolved_fn *done = resolving->done;
+    struct job **jobs = resolving->jobs;
+    size_t count = resolving->count;
+    resolving->jobs = mem_alloc((count + 1) * sizeof(*jobs));
+    free_resolving(call);
+    call->state = NULL;
+    call->free_state = NULL;
+    call->abandoned = NULL;
+    done(call, jobs, count);
+}
+
+static void go_on(struct call *call)
+{
+    struct resolving *resolving = call->state;
     for (; resolving->at < resolving->count; resolving->at++) {
         const char *name = resolving->names[resolving->at];
+        int64_t owner = call->admin ? -1 : (int64_t)call->uid;
         const struct job *job = engine_job(call->commands->engine, name);
         if (job && (call->admin || job->owner == call->uid)) {
             resolving->jobs[resolving->at] = job_copy(job);
             continue;
         }
-        resolving->read = (struct store_read){
-            .kind = STORE_FIND,
-            .name = name,
-            .filter.owner = call->admin ? -1 : (int64_t)call->uid,
-            .done = on_found,
-            .context = resolving,
-        };
-        call_expect(call);
-        store_read(call->commands->store, &resolving->read);
+        resolving->seek = (resolving->asked ? seek_start : seek_job)(call->commands, owner, name,
+                                                                     on_sought, call);
         return;
     }
-    struct job **jobs = resolving->jobs;
-    size_t count = resolving->count;
-    resolving->jobs = mem_alloc((count + 1) * sizeof(*jobs));
-    resolved_fn *done = resolving->done;
-    free_resolving(resolving);
-    done(call, jobs, count);
+    end_resolving(call);
 }
 
-static int add_name(struct resolving *resolving, struct json_value value)
+static int add_name(struct call *call, struct json_value value)
 {
+    struct resolving *resolving = call->state;
     char *name = json_strdup(value, NULL);
     if (!name || strlen(name) < ID_PREFIX_MIN || strlen(name) > 512) {
         free(name);
-        return call_fail(resolving->call, ERROR_INVALID_ARGUMENT, "id",
+        return call_fail(call, ERROR_INVALID_ARGUMENT, "id",
                          "an id must be a string of at least %d characters", ID_PREFIX_MIN);
     }
     resolving->names[resolving->count++] = name;
     return 0;
 }
 
-static int add_names(struct resolving *resolving)
+static int add_names(struct call *call)
 {
-    struct call *call = resolving->call;
+    struct resolving *resolving = call->state;
     struct json_value id = json_get(call->args, "id"), ids = json_get(call->args, "ids");
     bool has_id = json_type(id) != JSON_NONE, has_ids = json_type(ids) != JSON_NONE;
     size_t count = has_ids ? json_size(ids) : 1;
@@ -354,24 +344,24 @@ static int add_names(struct resolving *resolving)
     resolving->names = mem_alloc(count * sizeof(char *));
     resolving->jobs = mem_alloc((count + 1) * sizeof(struct job *));
     if (has_id)
-        return add_name(resolving, id);
+        return add_name(call, id);
+    resolving->asked = NULL;
     for (struct json_iter it = json_iter(ids); json_next(&it);)
-        if (add_name(resolving, it.value) < 0)
+        if (add_name(call, it.value) < 0)
             return -1;
     return 0;
 }
 
-void call_resolve_or(struct call *call, resolved_fn *done,
-                     void (*missing)(struct call *call, const char *name))
+void call_resolve_or(struct call *call, resolved_fn *done, asked_fn *asked)
 {
     struct resolving *resolving = mem_alloc(sizeof(*resolving));
-    resolving->call = call;
     resolving->done = done;
-    resolving->missing = missing;
-    if (add_names(resolving) < 0)
-        free_resolving(resolving);
-    else
-        go_on(resolving);
+    resolving->asked = asked;
+    call->state = resolving;
+    call->free_state = free_resolving;
+    call->abandoned = abandon_resolving;
+    if (add_names(call) == 0)
+        go_on(call);
 }
 
 void call_resolve(struct call *call, resolved_fn *done)

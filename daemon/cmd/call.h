@@ -8,6 +8,7 @@
 #include "proto/jsonw.h"
 
 struct session;
+struct sought;
 
 struct commands {
     uv_loop_t *loop;
@@ -108,9 +109,10 @@ int call_double(struct call *call, const char *name, double min, double max, dou
  * answered, and `done` isn't called. */
 typedef void resolved_fn(struct call *call, struct job **jobs, size_t count);
 void call_resolve(struct call *call, resolved_fn *done);
-/* The same; when what `id` names is not found, `missing` is called with it instead. */
-void call_resolve_or(struct call *call, resolved_fn *done,
-                     void (*missing)(struct call *call, const char *name));
+/* The same; when no job has what `id` names, `asked` is called with it instead, and with what a
+ * provider says of it. */
+typedef void asked_fn(struct call *call, const char *name, const struct sought *found);
+void call_resolve_or(struct call *call, resolved_fn *done, asked_fn *asked);
 void free_jobs(struct job **jobs, size_t count);
 
 /* ---- filters of LIST and WATCH ---- */

@@ -1,130 +1,93 @@
-#include <errno.h>
+/* GENERATE, BATCH: what is wished for is read, made, and answered. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/cmd/inputs.h"
+#include "daemon/cmd/call.h"
+#include "daemon/cmd/making.h"
+#include "daemon/cmd/seek.h"
 #include "daemon/provider/provider.h"
 #include "proto/limits.h"
 #include "proto/mem.h"
 
-/* New jobs: read, resolve their inputs, check, see that no output is in the way, make durable,
- * answer. */
-struct making {
+struct wish {
     struct request **requests;
-    bool *taken; /* the output's name, by a file; its job may be the one that the key names */
     size_t count;
     bool dry_run;
-    size_t at;       /* the one whose output is being looked for */
-    uv_fs_t looking; /* for a file in the way */
+    struct making *making;
+    struct seek *seek; /* for the job that the key names */
 };
 
-static void free_making(struct call *call)
+static void free_wish(struct call *call)
 {
-    struct making *making = call->state;
-    for (size_t i = 0; i < making->count; i++)
-        request_unref(making->requests[i]);
-    free(making->requests);
-    free(making->taken);
-    free(making);
+    struct wish *wish = call->state;
+    for (size_t i = 0; i < wish->count; i++)
+        request_unref(wish->requests[i]);
+    free(wish->requests);
+    free(wish);
 }
 
-static struct making *making_new(struct call *call, size_t count)
+static void abandon_wish(struct call *call)
 {
-    struct making *making = mem_alloc(sizeof(*making));
-    making->requests = mem_alloc((count + 1) * sizeof(*making->requests));
-    making->taken = mem_alloc((count + 1) * sizeof(*making->taken));
-    call->state = making;
-    call->free_state = free_making;
-    return making;
+    const struct wish *wish = call->state;
+    making_abandon(wish->making);
+    seek_abandon(wish->seek);
 }
 
-/* A job that may not start before its deadline could only expire. */
-static int check_times(const struct request *request, struct error *error)
+static struct wish *wish_new(struct call *call, size_t count)
 {
-    if (request->not_before < engine_wall_ms() + request->deadline_ms)
-        return 0;
-    return error_set(error, ERROR_INVALID_ARGUMENT, "not_before",
-                     "not_before must be before the deadline, which is %lld seconds from now; "
-                     "deadline_seconds sets it",
-                     (long long)request->deadline_ms / 1000);
-}
-
-static struct request *read_request(struct call *call, struct json_value object,
-                                    struct error *error)
-{
-    const struct request_defaults defaults = {
-        .model = call->commands->config.default_model,
-        .deadline_ms = call->commands->config.deadline_ms,
-    };
-    struct request *request = request_parse(object, &defaults, error);
-    if (request && check_times(request, error) == 0)
-        return request;
-    request_unref(request);
-    return NULL;
-}
-
-/* The provider that would take it; NULL with `error`. Its inputs are resolved. */
-static const struct provider *judge(struct call *call, const struct request *request,
-                                    struct error *error)
-{
-    const struct provider *provider = engine_choose(call->commands->engine, request, error);
-    if (provider && provider->dialect->check(provider, request, error) == 0 &&
-        engine_check_model(call->commands->engine, request, error) == 0 &&
-        engine_check_budget(call->commands->engine, request, error) == 0)
-        return provider;
-    return NULL;
+    struct wish *wish = mem_alloc(sizeof(*wish));
+    wish->requests = mem_alloc((count + 1) * sizeof(*wish->requests));
+    call->state = wish;
+    call->free_state = free_wish;
+    call->abandoned = abandon_wish;
+    return wish;
 }
 
 /* ---- the answers ---- */
 
-static void answer_existing(struct call *call, struct job **jobs, size_t count)
+static int refuse(struct call *call, size_t index, const struct error *error)
 {
+    char field[sizeof(error->field)];
+    if (call->verb == VERB_GENERATE) {
+        call_error(call, error);
+        return -1;
+    }
+    snprintf(field, sizeof(field), "jobs.%zu%s%.40s", index, error->field[0] ? "." : "",
+             error->field);
+    return call_fail(call, error->code, field, "job %zu: %s", index, error->message);
+}
+
+static void on_existing(void *arg, struct sought *found)
+{
+    struct call *call = arg;
+    struct wish *wish = call->state;
+    wish->seek = NULL;
+    if (found->error) {
+        call_error(call, found->error);
+        return;
+    }
     struct jsonw *w = call_reply(call, REPLY_OK);
-    write_job(call, jobs[0], w);
+    write_job(call, found->job, w);
     jsonw_member_bool(w, "existing", true);
     call_send(call);
-    free_jobs(jobs, count);
+    job_free(found->job);
     call_end(call);
 }
 
-static void find_existing(struct call *call, const char *id)
+static void answer_one(struct call *call, const struct engine_new_job *made)
 {
-    json_free(call->doc);
-    free(call->text);
-    call->text = mem_format("{\"id\":\"%s\"}", id);
-    call->doc = json_parse(call->text, strlen(call->text), (struct json_limits){0}, NULL);
-    call->args = json_root(call->doc);
-    call_resolve(call, answer_existing);
-}
-
-static void on_made_one(void *arg, const struct error *error, const struct engine_new_job *jobs,
-                        size_t count)
-{
-    struct call *call = arg;
-    (void)count;
-    if (!call_arrived(call))
-        return;
-    if (error) {
-        call_error(call, error);
-    } else if (jobs[0].existing) {
-        find_existing(call, jobs[0].id);
-    } else {
-        write_job(call, engine_job(call->commands->engine, jobs[0].id), call_reply(call, REPLY_OK));
-        call_send(call);
-        call_end(call);
-    }
-}
-
-static void on_made_many(void *arg, const struct error *error, const struct engine_new_job *jobs,
-                         size_t count)
-{
-    struct call *call = arg;
-    if (!call_arrived(call))
-        return;
-    if (error) {
-        call_error(call, error);
+    struct wish *wish = call->state;
+    if (made->existing) {
+        wish->seek = seek_job(call->commands, call->uid, made->id, on_existing, call);
         return;
     }
+    write_job(call, engine_job(call->commands->engine, made->id), call_reply(call, REPLY_OK));
+    call_send(call);
+    call_end(call);
+}
+
+static void answer_many(struct call *call, const struct engine_new_job *jobs, size_t count)
+{
     struct jsonw *w = call_reply(call, REPLY_OK);
     jsonw_member_uint(w, "count", count);
     jsonw_name(w, "jobs");
@@ -141,48 +104,6 @@ static void on_made_many(void *arg, const struct error *error, const struct engi
     jsonw_array_end(w);
     call_send(call);
     call_end(call);
-}
-
-static void make(struct call *call)
-{
-    struct making *making = call->state;
-    call_expect(call);
-    engine_make(call->commands->engine, call->uid, making->requests, making->taken, making->count,
-                call->verb == VERB_BATCH ? on_made_many : on_made_one, call);
-}
-
-/* ---- outputs that are in the way ---- */
-
-static void look_for_outputs(struct call *call);
-
-static void on_looked(uv_fs_t *looking)
-{
-    struct call *call = looking->data;
-    struct making *making = call->state;
-    ssize_t status = looking->result;
-    uv_fs_req_cleanup(looking);
-    if (!call_arrived(call))
-        return;
-    making->taken[making->at] = status == 0;
-    making->at++;
-    look_for_outputs(call);
-}
-
-static void look_for_outputs(struct call *call)
-{
-    struct making *making = call->state;
-    while (making->at < making->count && !making->requests[making->at]->output)
-        making->at++;
-    if (making->at == making->count) {
-        make(call);
-        return;
-    }
-    char *path = mem_format("%s/%u/%s", engine_config(call->commands->engine)->output_directory,
-                            (unsigned)call->uid, making->requests[making->at]->output);
-    making->looking.data = call;
-    call_expect(call);
-    uv_fs_lstat(call->commands->loop, &making->looking, path, on_looked);
-    free(path);
 }
 
 /* ---- dry run: what would be sent ---- */
@@ -256,58 +177,46 @@ static void answer_dry_run(struct call *call, const struct request *request,
     call_end(call);
 }
 
-static int refuse(struct call *call, size_t index, const struct error *error)
-{
-    char field[sizeof(error->field)];
-    if (call->verb == VERB_GENERATE) {
-        call_error(call, error);
-        return -1;
-    }
-    snprintf(field, sizeof(field), "jobs.%zu%s%.40s", index, error->field[0] ? "." : "",
-             error->field);
-    return call_fail(call, error->code, field, "job %zu: %s", index, error->message);
-}
+/* ---- the commands ---- */
 
-static void on_resolved(struct call *call, size_t index, const struct error *error)
+static void on_made(void *arg, const struct making_done *result)
 {
-    const struct making *making = call->state;
-    const struct provider *provider = NULL;
-    struct error cause;
-    if (error) {
-        refuse(call, index, error);
-        return;
-    }
-    for (size_t i = 0; i < making->count; i++) {
-        provider = judge(call, making->requests[i], &cause);
-        if (!provider) {
-            refuse(call, i, &cause);
-            return;
-        }
-    }
-    if (making->dry_run && provider)
-        answer_dry_run(call, making->requests[0], provider);
+    struct call *call = arg;
+    struct wish *wish = call->state;
+    wish->making = NULL;
+    if (result->error && result->at_fault == wish->count)
+        call_error(call, result->error);
+    else if (result->error)
+        refuse(call, result->at_fault, result->error);
+    else if (result->provider)
+        answer_dry_run(call, wish->requests[0], result->provider);
+    else if (call->verb == VERB_BATCH)
+        answer_many(call, result->jobs, wish->count);
     else
-        look_for_outputs(call);
+        answer_one(call, &result->jobs[0]);
 }
 
-static void resolve(struct call *call)
+static void make(struct call *call)
 {
-    const struct making *making = call->state;
-    inputs_resolve(call, making->requests, making->count, on_resolved);
+    struct wish *wish = call->state;
+    struct making *making = making_start(call->commands, call_peer(call), wish->requests,
+                                         wish->count, wish->dry_run, on_made, call);
+    if (making)
+        wish->making = making;
 }
 
 void cmd_generate(struct call *call)
 {
     struct error error;
-    struct request *request = read_request(call, call->args, &error);
+    struct request *request = making_read(call->commands, call->args, &error);
     if (!request) {
         call_error(call, &error);
         return;
     }
-    struct making *making = making_new(call, 1);
-    making->requests[making->count++] = request;
-    (void)json_bool(json_get(call->args, "dry_run"), &making->dry_run);
-    resolve(call);
+    struct wish *wish = wish_new(call, 1);
+    wish->requests[wish->count++] = request;
+    (void)json_bool(json_get(call->args, "dry_run"), &wish->dry_run);
+    make(call);
 }
 
 /* Whoever asks for a dry run must not be sent a bill. */
@@ -322,15 +231,15 @@ static int check_no_dry_run(struct json_value object, struct error *error)
 
 static int read_batch(struct call *call, struct json_value jobs)
 {
-    struct making *making = making_new(call, json_size(jobs));
+    struct wish *wish = wish_new(call, json_size(jobs));
     for (struct json_iter it = json_iter(jobs); json_next(&it);) {
         struct error error;
-        struct request *request = read_request(call, it.value, &error);
+        struct request *request = making_read(call->commands, it.value, &error);
         if (!request)
-            return refuse(call, making->count, &error);
-        making->requests[making->count++] = request;
+            return refuse(call, wish->count, &error);
+        wish->requests[wish->count++] = request;
         if (check_no_dry_run(it.value, &error) < 0)
-            return refuse(call, making->count - 1, &error);
+            return refuse(call, wish->count - 1, &error);
     }
     return 0;
 }
@@ -348,5 +257,5 @@ void cmd_batch(struct call *call)
         return;
     }
     if (read_batch(call, jobs) == 0)
-        resolve(call);
+        make(call);
 }

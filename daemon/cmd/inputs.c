@@ -1,30 +1,34 @@
 #include "daemon/cmd/inputs.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "daemon/cmd/call.h"
+#include "daemon/cmd/seek.h"
 #include "daemon/io/blob.h"
 #include "proto/limits.h"
 #include "proto/mem.h"
 
 /* One walk over all inputs of all requests; one of them is being resolved at a time. */
-struct resolving {
-    struct call *call;
+struct inputs {
+    struct commands *commands;
+    const struct peer *peer;
     struct request *const *requests;
     size_t count;
-    inputs_done_fn *done;
+    inputs_done_fn *done; /* NULL: abandoned */
+    void *arg;
+    bool is_starting; /* who does that has no hold of it yet */
+    bool has_ended;
 
     size_t at; /* the request */
     struct input *input;
     bool is_video; /* that is what it must be */
     char field[48];
-    struct error error;
 
-    struct store_read read;
+    struct seek *seek;
     struct job *job; /* whose result it is to be */
     uv_fs_t look;
 
@@ -32,40 +36,36 @@ struct resolving {
     struct input *seen_input;
 };
 
-static void go_on(struct resolving *r);
+static void go_on(struct inputs *r);
 
-static void resolving_free(struct resolving *r)
+static void inputs_free(struct inputs *r)
 {
     job_free(r->job);
     free(r->seen);
     free(r);
 }
 
-/* Around all that is waited for. False: the client is gone, and so is `r`. */
-static bool has_arrived(struct resolving *r)
+/* After all that is waited for. False: nobody wants it any more, and `r` is gone. */
+static bool is_wanted(struct inputs *r)
 {
-    if (call_arrived(r->call))
+    if (r->done)
         return true;
-    resolving_free(r);
+    inputs_free(r);
     return false;
 }
 
-static void finish(struct resolving *r, const struct error *error)
+static void finish(struct inputs *r, const struct error *error)
 {
-    struct call *call = r->call;
-    inputs_done_fn *done = r->done;
-    size_t at = r->at;
-    struct error copy = {0};
-    if (error)
-        copy = *error;
-    resolving_free(r);
-    done(call, at, error ? &copy : NULL);
+    r->done(r->arg, r->at, error);
+    r->has_ended = true;
+    if (!r->is_starting)
+        inputs_free(r);
 }
 
-static void fail(struct resolving *r, enum error_code code, const char *format, ...)
+static void fail(struct inputs *r, enum error_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-static void fail(struct resolving *r, enum error_code code, const char *format, ...)
+static void fail(struct inputs *r, enum error_code code, const char *format, ...)
 {
     struct error error;
     char text[sizeof(error.message)];
@@ -79,7 +79,7 @@ static void fail(struct resolving *r, enum error_code code, const char *format, 
 
 /* ---- what an input came to ---- */
 
-static void settle(struct resolving *r)
+static void settle(struct inputs *r)
 {
     struct input *input = r->input;
     free(r->seen);
@@ -92,7 +92,7 @@ static void settle(struct resolving *r)
     go_on(r);
 }
 
-static int check_type(struct resolving *r, const char *mime_type)
+static int check_type(struct inputs *r, const char *mime_type)
 {
     const char *wanted = r->is_video ? "video/" : "image/";
     if (strncmp(mime_type, wanted, strlen(wanted)) == 0)
@@ -104,8 +104,8 @@ static int check_type(struct resolving *r, const char *mime_type)
 
 static void on_blob(void *arg, const struct store_blob *blob, const struct error *error)
 {
-    struct resolving *r = arg;
-    if (!has_arrived(r))
+    struct inputs *r = arg;
+    if (!is_wanted(r))
         return;
     if (error) {
         finish(r, error);
@@ -124,11 +124,11 @@ static void on_blob(void *arg, const struct store_blob *blob, const struct error
 
 static void on_looked(uv_fs_t *look)
 {
-    struct resolving *r = look->data;
+    struct inputs *r = look->data;
     bool is_there = look->result == 0 && S_ISREG(look->statbuf.st_mode);
     uint64_t bytes = look->statbuf.st_size;
     uv_fs_req_cleanup(look);
-    if (!has_arrived(r))
+    if (!is_wanted(r))
         return;
     const struct job_file *file = &r->job->files[0];
     if (!is_there || bytes != file->bytes) {
@@ -149,7 +149,7 @@ static void on_looked(uv_fs_t *look)
     settle(r);
 }
 
-static void take_result(struct resolving *r)
+static void take_result(struct inputs *r)
 {
     const struct job *job = r->job;
     if (job->state != JOB_DONE) {
@@ -164,22 +164,13 @@ static void take_result(struct resolving *r)
     if (check_type(r, job->files[0].mime_type ? job->files[0].mime_type : "no known kind") < 0)
         return;
     r->look.data = r;
-    call_expect(r->call);
-    uv_fs_lstat(r->call->commands->loop, &r->look, job->files[0].path, on_looked);
+    uv_fs_lstat(r->commands->loop, &r->look, job->files[0].path, on_looked);
 }
 
 /* ---- an operation that is no job's ---- */
 
-static void on_asked(void *arg, const char *provider, const struct outcome *outcome,
-                     const struct error *error)
+static void take_operation(struct inputs *r, const char *provider, const struct outcome *outcome)
 {
-    struct resolving *r = arg;
-    if (!has_arrived(r))
-        return;
-    if (error) {
-        fail(r, error->code, "%s", error->message);
-        return;
-    }
     if (outcome->kind != OUTCOME_RESULT) {
         bool runs = outcome->kind == OUTCOME_PENDING || outcome->kind == OUTCOME_ACCEPTED;
         fail(r, ERROR_CONFLICT, "provider %s has no result of \"%.80s\"%s%s", provider,
@@ -196,58 +187,20 @@ static void on_asked(void *arg, const char *provider, const struct outcome *outc
     settle(r);
 }
 
-static void refuse_unknown(struct resolving *r)
+static void on_sought(void *arg, struct sought *found)
 {
-    fail(r, ERROR_NOT_FOUND, "no such job of yours, and no blob: \"%.80s\"", r->input->name);
-}
-
-/* Before a provider is asked: is it the operation of somebody else's job? */
-static void on_sought(struct store_read *read)
-{
-    struct resolving *r = read->context;
-    int status = read->status;
-    store_read_free(read);
-    if (!has_arrived(r))
-        return;
-    if (status != -ENOENT || !r->is_video) {
-        refuse_unknown(r);
-        return;
-    }
-    call_expect(r->call);
-    engine_ask(r->call->commands->engine, r->input->name, on_asked, r);
-}
-
-static void find(struct resolving *r, int64_t owner, void (*done)(struct store_read *read))
-{
-    r->read = (struct store_read){.kind = STORE_FIND,
-                                  .name = r->input->name,
-                                  .filter.owner = owner,
-                                  .done = done,
-                                  .context = r};
-    call_expect(r->call);
-    store_read(r->call->commands->store, &r->read);
-}
-
-static void on_found(struct store_read *read)
-{
-    struct resolving *r = read->context;
-    int status = read->status;
-    if (status == 0) {
-        r->job = read->jobs[0];
-        read->jobs[0] = NULL;
-    }
-    store_read_free(read);
-    if (!has_arrived(r))
-        return;
-    if (status == 0)
+    struct inputs *r = arg;
+    const struct error *error = found->error;
+    r->seek = NULL;
+    r->job = found->job;
+    if (r->job)
         take_result(r);
-    else if (status == -ENOENT)
-        find(r, -1, on_sought);
-    else if (status == -ENOTUNIQ)
-        fail(r, ERROR_INVALID_ARGUMENT,
-             "\"%.80s\" begins the ids of several jobs; give more characters", r->input->name);
+    else if (found->outcome)
+        take_operation(r, found->provider, found->outcome);
+    else if (error->code == ERROR_NOT_FOUND && !r->is_video)
+        fail(r, ERROR_NOT_FOUND, "no such job of yours, and no blob: \"%.80s\"", r->input->name);
     else
-        fail(r, ERROR_UNAVAILABLE, "the store could not be read: %s", strerror(-status));
+        fail(r, error->code, "%s", error->message);
 }
 
 /* ---- by their names ---- */
@@ -262,16 +215,14 @@ static bool is_address(const char *name)
     return begins(name, "https://") || begins(name, "gs://");
 }
 
-static void take_name(struct resolving *r)
+static void take_name(struct inputs *r)
 {
-    struct call *call = r->call;
     const char *name = r->input->name;
     if (is_address(name)) {
         fail(r, ERROR_INVALID_ARGUMENT,
              "an address is taken for a video only; send the image with PUT");
     } else if (blob_is_name(name)) {
-        call_expect(call);
-        blob_find(call->commands->config.blobs, call->uid, name, r->field, on_blob, r);
+        blob_find(r->commands->config.blobs, r->peer->uid, name, r->field, on_blob, r);
     } else if (begins(name, "sha256-")) {
         fail(r, ERROR_INVALID_ARGUMENT,
              "a blob's name is sha256- and 64 hexadecimal digits in lower case, not \"%.80s\"",
@@ -283,14 +234,15 @@ static void take_name(struct resolving *r)
         fail(r, ERROR_INVALID_ARGUMENT, "an id must be a string of at least %d characters",
              ID_PREFIX_MIN);
     } else {
-        find(r, call->uid, on_found);
+        r->seek =
+            (r->is_video ? seek_start : seek_job)(r->commands, r->peer->uid, name, on_sought, r);
     }
 }
 
 /* ---- one after the other ---- */
 
 /* Batches often name one thing many times. */
-static bool take_seen(struct resolving *r)
+static bool take_seen(struct inputs *r)
 {
     const char *name = r->input->name ? r->input->name : r->input->path;
     const struct input *from = r->seen_input;
@@ -314,7 +266,7 @@ static bool take_seen(struct resolving *r)
 }
 
 /* The provider's to fetch: nothing is to be waited for. */
-static bool take_address(struct resolving *r)
+static bool take_address(struct inputs *r)
 {
     struct input *input = r->input;
     if (!r->is_video || !input->name || !is_address(input->name))
@@ -324,7 +276,7 @@ static bool take_address(struct resolving *r)
     return true;
 }
 
-static bool is_next(struct resolving *r, struct input *input, const char *field, bool is_video)
+static bool is_next(struct inputs *r, struct input *input, const char *field, bool is_video)
 {
     if (!input || input_is_resolved(input))
         return false;
@@ -334,7 +286,7 @@ static bool is_next(struct resolving *r, struct input *input, const char *field,
     return true;
 }
 
-static bool next_of(struct resolving *r, const struct request *request)
+static bool next_of(struct inputs *r, const struct request *request)
 {
     if (is_next(r, request->image, "image", false) ||
         is_next(r, request->last_frame, "last_frame", false) ||
@@ -349,7 +301,7 @@ static bool next_of(struct resolving *r, const struct request *request)
     return false;
 }
 
-static bool next_input(struct resolving *r)
+static bool next_input(struct inputs *r)
 {
     for (; r->at < r->count; r->at++)
         if (next_of(r, r->requests[r->at]))
@@ -357,23 +309,19 @@ static bool next_input(struct resolving *r)
     return false;
 }
 
-static void begin(struct resolving *r)
+static void begin(struct inputs *r)
 {
-    struct call *call = r->call;
-    struct blobs *blobs = call->commands->config.blobs;
+    struct blobs *blobs = r->commands->config.blobs;
     const struct input *input = r->input;
-    if (input->name) {
+    if (input->name)
         take_name(r);
-        return;
-    }
-    call_expect(call);
-    if (input->path)
-        blob_put_path(blobs, call_peer(call), input->path, r->field, on_blob, r);
+    else if (input->path)
+        blob_put_path(blobs, r->peer, input->path, r->field, on_blob, r);
     else
-        blob_put_base64(blobs, call->uid, input->data, input->mime_type, r->field, on_blob, r);
+        blob_put_base64(blobs, r->peer->uid, input->data, input->mime_type, r->field, on_blob, r);
 }
 
-static void go_on(struct resolving *r)
+static void go_on(struct inputs *r)
 {
     while (next_input(r)) {
         if (take_seen(r) || take_address(r))
@@ -384,13 +332,33 @@ static void go_on(struct resolving *r)
     finish(r, NULL);
 }
 
-void inputs_resolve(struct call *call, struct request *const *requests, size_t count,
-                    inputs_done_fn *done)
+struct inputs *inputs_start(struct commands *commands, const struct peer *peer,
+                            struct request *const *requests, size_t count, inputs_done_fn *done,
+                            void *arg)
 {
-    struct resolving *r = mem_alloc(sizeof(*r));
-    r->call = call;
+    struct inputs *r = mem_alloc(sizeof(*r));
+    r->commands = commands;
+    r->peer = peer;
     r->requests = requests;
     r->count = count;
     r->done = done;
+    r->arg = arg;
+    r->is_starting = true;
     go_on(r);
+    r->is_starting = false;
+    if (!r->has_ended)
+        return r;
+    inputs_free(r);
+    return NULL;
+}
+
+void inputs_abandon(struct inputs *inputs)
+{
+    if (!inputs)
+        return;
+    inputs->done = NULL;
+    if (!inputs->seek)
+        return;
+    seek_abandon(inputs->seek);
+    inputs_free(inputs);
 }

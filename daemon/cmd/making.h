@@ -10,9 +10,13 @@
 struct commands;
 struct making;
 
+/* Reads a GENERATE object, with the configuration's defaults. NULL with `error`. */
+struct request *making_read(const struct commands *commands, struct json_value object,
+                            struct error *error);
+
 struct making_done {
-    const struct error *error;         /* NULL: all went well */
-    size_t at_fault;                   /* with an error: index of the request */
+    const struct error *error; /* NULL: all went well */
+    size_t at_fault; /* with an error: index of the request; as many as there are: it is none's */
     const struct engine_new_job *jobs; /* as many as there were requests */
     const struct provider *provider;   /* dry run: the one that would take the first */
 };

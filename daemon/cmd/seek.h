@@ -19,12 +19,20 @@ struct sought {
 typedef void seek_done_fn(void *arg, struct sought *found);
 
 /* Among the jobs of `owner`, or of all if that is -1. The operation of somebody else's job is
- * not-found, and no provider is asked about it. */
+ * not-found, and no provider is asked about it. `name` is copied. */
 struct seek *seek_start(struct commands *commands, int64_t owner, const char *name,
                         seek_done_fn *done, void *arg);
 
+/* The same, but nobody else is asked: it is a job or not-found. */
+struct seek *seek_job(struct commands *commands, int64_t owner, const char *name,
+                      seek_done_fn *done, void *arg);
+
 /* `done` isn't called any more. Takes NULL. */
 void seek_abandon(struct seek *seek);
+
+/* A job that was read from the store may have ended meanwhile: its end is to be read there. What a
+ * seek has found isn't stale in `done`. */
+bool seek_is_stale(const struct commands *commands, const struct job *job);
 
 /* Members of STATUS's answer about an operation: operation_name, state, provider, video_uri, error.
  * -1 with `error` if the provider's answer was unusable. */

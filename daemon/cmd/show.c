@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "daemon/cmd/call.h"
+#include "daemon/cmd/seek.h"
 #include "proto/mem.h"
 
 #define LIST_PAGE   50
@@ -64,109 +65,23 @@ static void show_jobs(struct call *call, struct job **jobs, size_t count)
     show_more(call);
 }
 
-/* ---- an operation that is no job's ---- */
-
-static const char *state_of(const struct outcome *outcome)
+static void show_operation(struct call *call, const char *name, const struct sought *found)
 {
-    switch (outcome->kind) {
-    case OUTCOME_RESULT:
-        return "completed";
-    case OUTCOME_FILTERED:
-        return "filtered";
-    case OUTCOME_FAILED:
-        return "failed";
-    case OUTCOME_PENDING:
-    case OUTCOME_ACCEPTED:
-        return "running";
-    default:
-        return NULL;
-    }
-}
-
-static void on_asked(void *arg, const char *provider, const struct outcome *outcome,
-                     const struct error *error)
-{
-    struct call *call = arg;
-    if (!call_arrived(call))
+    struct error error;
+    if (seek_write_operation(name, found->provider, found->outcome, call_reply(call, REPLY_OK),
+                             &error) < 0) {
+        call_error(call, &error);
         return;
-    if (error) {
-        call_error(call, error);
-        return;
-    }
-    const char *state = state_of(outcome);
-    if (!state) {
-        call_fail(call, ERROR_UNAVAILABLE, NULL, "provider %s: %s", provider,
-                  outcome->message ? outcome->message : "an unusable answer");
-        return;
-    }
-    char *name = json_strdup(json_get(call->args, "id"), NULL);
-    struct jsonw *w = call_reply(call, REPLY_OK);
-    jsonw_member_string(w, "operation_name", name);
-    jsonw_member_string(w, "state", state);
-    jsonw_member_string(w, "provider", provider);
-    if (outcome->result_count > 0)
-        jsonw_member_string(w, "video_uri", outcome->results[0].uri);
-    if (outcome->code) {
-        jsonw_name(w, "error");
-        jsonw_object(w);
-        jsonw_member_string(w, "code", outcome->code);
-        jsonw_member_string(w, "message", outcome->message);
-        jsonw_object_end(w);
     }
     call_send(call);
-    free(name);
     call_end(call);
-}
-
-struct seeking {
-    struct store_read read;
-    char *name;
-};
-
-static void free_seeking(struct call *call)
-{
-    struct seeking *seeking = call->state;
-    free(seeking->name);
-    free(seeking);
-}
-
-static void on_sought(struct store_read *read)
-{
-    struct call *call = read->context;
-    struct seeking *seeking = call->state;
-    bool others = read->status == 0;
-    store_read_free(read);
-    if (!call_arrived(call))
-        return;
-    if (others) {
-        call_fail(call, ERROR_NOT_FOUND, "id", "no such job: \"%.80s\"", seeking->name);
-        return;
-    }
-    call_expect(call);
-    engine_ask(call->commands->engine, seeking->name, on_asked, call);
-}
-
-/* Before a provider is asked: is it the operation of somebody else's job? */
-static void seek_operation(struct call *call, const char *name)
-{
-    struct seeking *seeking = mem_alloc(sizeof(*seeking));
-    seeking->name = mem_strdup(name);
-    seeking->read = (struct store_read){.kind = STORE_FIND,
-                                        .name = seeking->name,
-                                        .filter.owner = -1,
-                                        .done = on_sought,
-                                        .context = call};
-    call->state = seeking;
-    call->free_state = free_seeking;
-    call_expect(call);
-    store_read(call->commands->store, &seeking->read);
 }
 
 void cmd_status(struct call *call)
 {
     static const char *const members[] = {"id", "ids", NULL};
     if (call_check_members(call, members) == 0)
-        call_resolve_or(call, show_jobs, seek_operation);
+        call_resolve_or(call, show_jobs, show_operation);
 }
 
 /* ---- LIST: a page at a time, as fast as the client reads ---- */

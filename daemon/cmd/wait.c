@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "daemon/cmd/call.h"
+#include "daemon/cmd/seek.h"
 #include "proto/mem.h"
 
 #define TIMEOUT_MAX_SECONDS (30 * 86400.0)
@@ -20,12 +21,6 @@ struct waiting {
     uv_timer_t *timer; /* its memory outlives the call until it is closed */
     bool events;
 };
-
-/* Ended, or nobody but a person can move it on. */
-static bool is_at_rest(const struct job *job)
-{
-    return (job_state_flags(job->state) & (JOB_ENDED | JOB_STUCK)) != 0;
-}
 
 static void on_timer_closed(uv_handle_t *handle)
 {
@@ -105,7 +100,7 @@ static void on_changed(struct engine_observer *observer, const struct job *job, 
                     detail);
         call_send(call);
     }
-    if (!is_at_rest(job))
+    if (!job_is_at_rest(job))
         return;
     engine_unobserve(call->commands->engine, observer);
     if (--waiting->left == 0)
@@ -123,17 +118,10 @@ static void start_timer(struct call *call, struct waiting *waiting)
     uv_timer_start(waiting->timer, on_timeout, (uint64_t)(seconds * 1000), 0);
 }
 
-/* A job may have ended between being looked up and now: it is then no longer observed, and its end
- * is in the store. */
-static bool is_stale(const struct call *call, const struct job *job)
-{
-    return !is_at_rest(job) && !engine_job(call->commands->engine, job->id);
-}
-
 static void begin(struct call *call, struct job **jobs, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (!is_stale(call, jobs[i]))
+        if (!seek_is_stale(call->commands, jobs[i]))
             continue;
         free_jobs(jobs, count);
         call_resolve(call, begin);
@@ -153,7 +141,7 @@ static void begin(struct call *call, struct job **jobs, size_t count)
         waited->job = live ? job_copy(live) : jobs[i];
         if (live)
             job_free(jobs[i]);
-        if (is_at_rest(waited->job))
+        if (job_is_at_rest(waited->job))
             continue;
         memcpy(waited->observer.id, waited->job->id, JOB_ID_SIZE);
         waited->observer.changed = on_changed;

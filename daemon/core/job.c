@@ -137,6 +137,11 @@ struct job *job_new(const char *id, uid_t owner, struct request *request,
     return job;
 }
 
+bool job_is_at_rest(const struct job *job)
+{
+    return (job_state_flags(job->state) & (JOB_ENDED | JOB_STUCK)) != 0;
+}
+
 struct job *job_copy(const struct job *job)
 {
     struct job *copy = mem_alloc(sizeof(*copy));

@@ -179,6 +179,8 @@ void job_give_up(struct job *job, int64_t now);
 struct job *job_new(const char *id, uid_t owner, struct request *request,
                     const struct job_policy *policy, int64_t now);
 struct job *job_copy(const struct job *job);
+/* Ended, or nobody but a person can move it on. */
+bool job_is_at_rest(const struct job *job);
 void job_free(struct job *job); /* takes NULL */
 
 /* Replaces; `from` may be NULL or empty. */

@@ -66,7 +66,7 @@ void task_stop_work(struct task *task, bool remove)
 void task_come_to_rest(struct task *task)
 {
     bool cancelled = task->job->state == JOB_CANCELLED;
-    if (!(job_state_flags(task->job->state) & (JOB_ENDED | JOB_STUCK)))
+    if (!job_is_at_rest(task->job))
         return;
     task_stop_work(task, cancelled);
     if (cancelled && task->job->operation && !task->job->noticed_at)

@@ -291,11 +291,8 @@ void blob_put_path(struct blobs *blobs, const struct peer *peer, const char *pat
                    const char *field, blob_done_fn *done, void *arg)
 {
     struct blob_copy *copy = add_copy(blobs, peer->uid, field, done, arg);
-    size_t size = peer->group_count * sizeof(gid_t);
     copy->path = mem_strdup(path);
-    copy->peer.groups = mem_alloc(size + 1);
-    memcpy(copy->peer.groups, peer->groups, size);
-    copy->peer.group_count = peer->group_count;
+    copy->peer = peer_copy(peer);
     start_copies(blobs);
 }
 

@@ -104,6 +104,15 @@ int peer_of_socket(int fd, struct peer *ret)
     return 0;
 }
 
+struct peer peer_copy(const struct peer *peer)
+{
+    struct peer copy = *peer;
+    copy.groups = mem_alloc((peer->group_count + 1) * sizeof(gid_t));
+    if (peer->group_count > 0)
+        memcpy(copy.groups, peer->groups, peer->group_count * sizeof(gid_t));
+    return copy;
+}
+
 int group_id(const char *group, gid_t *ret, struct error *error)
 {
     char *end;

@@ -19,6 +19,7 @@ struct peer {
 
 /* From the kernel (SO_PEERCRED, unix(7)). 0 or negative errno. */
 int peer_of_socket(int fd, struct peer *ret);
+struct peer peer_copy(const struct peer *peer); /* with groups of its own */
 
 /* By name or number. */
 int group_id(const char *group, gid_t *ret, struct error *error);
