@@ -57,7 +57,11 @@ int agent_recover(struct agent *agent, struct error *error);
 /* commands_config.ask: `arg` is the agent. */
 void agent_ask(void *arg, struct call *call);
 
-/* Nothing is started any more; what was cut goes on at the next start. Before http is closed. */
+/* commands_config.write_stats: `agent`, a member of STATS. */
+void agent_write_stats(void *arg, struct jsonw *w);
+
+/* Nothing is started any more; what was cut goes on at the next start. Before http is closed;
+ * a second time is harmless. */
 void agent_abandon(struct agent *agent);
 /* After http and store are closed and the loop has run. Takes NULL. */
 void agent_free(struct agent *agent);

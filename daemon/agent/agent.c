@@ -1,0 +1,184 @@
+#include "daemon/agent/agent.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/agent/conversation.h"
+#include "daemon/io/log.h"
+#include "proto/mem.h"
+
+#define SWEEP_MS (60 * 60 * 1000) /* between looks for sessions that have expired */
+
+int64_t agent_now(const struct agent *agent)
+{
+    return (int64_t)uv_now(agent->loop);
+}
+
+struct turn_bounds agent_bounds(const struct agent *agent)
+{
+    const struct agent_config *config = &agent->config;
+    return (struct turn_bounds){
+        .rounds = config->rounds,
+        .tokens = config->tokens,
+        .max_tokens = config->max_tokens,
+        .session_bytes = config->session_bytes,
+        .backoff = config->backoff,
+    };
+}
+
+void refuse_stopping(struct call *call)
+{
+    call_fail(call, ERROR_DRAINING, NULL,
+              "veod is stopping; turns that are under way go on when it is started again");
+}
+
+/* ---- sessions that have expired ---- */
+
+static void on_swept(struct store_write *write)
+{
+    struct agent *agent = write->context;
+    agent->sweeping = false;
+    if (write->status < 0)
+        log_warning("agent", "expired sessions could not be removed: %s", strerror(-write->status));
+}
+
+static void on_sweep(uv_timer_t *timer)
+{
+    struct agent *agent = timer->data;
+    if (agent->sweeping)
+        return;
+    agent->sweeping = true;
+    agent->sweep = (struct store_write){
+        .kind = STORE_SWEEP_SESSIONS,
+        .at = engine_wall_ms() - agent->config.session_age_ms,
+        .done = on_swept,
+        .context = agent,
+    };
+    store_write(agent->store, &agent->sweep);
+}
+
+/* ---- turns that a stop has cut ---- */
+
+static void give_up(struct conversation *conversation, const struct error *error)
+{
+    conversation_close_calls(conversation, "nobody knows what became of it");
+    conversation->born = true;
+    turn_end(&conversation->turn, TURN_FAILED, "%s", error->message);
+    conversation_save(conversation);
+}
+
+struct recovery {
+    struct store_session **sessions;
+    size_t count;
+};
+
+static void on_working(void *arg, struct store_session *session)
+{
+    struct recovery *recovery = arg;
+    recovery->sessions =
+        mem_resize(recovery->sessions, recovery->count + 1, sizeof(*recovery->sessions));
+    recovery->sessions[recovery->count++] = session;
+}
+
+static void recover(struct agent *agent, struct store_session *session)
+{
+    struct error error = {0};
+    struct turn turn;
+    int status = turn_read(session->turn, &turn, &error);
+    if (status == 0 && session->message_count == 0)
+        status = error_set(&error, ERROR_INTERNAL, NULL, "the session has lost its messages");
+    if (status == 0 && !agent->authorization)
+        status = error_set(&error, ERROR_UNAVAILABLE, NULL, "%s", agent->why);
+    turn.peer.uid = session->owner;
+    struct conversation *conversation =
+        conversation_new(agent, session, session->message_count, &turn);
+    if (status < 0)
+        give_up(conversation, &error);
+    else
+        conversation_resume(conversation);
+}
+
+int agent_recover(struct agent *agent, struct error *error)
+{
+    struct recovery recovery = {0};
+    int status = store_each_working_session(agent->store, on_working, &recovery, error);
+    for (size_t i = 0; i < recovery.count; i++) {
+        if (status == 0)
+            recover(agent, recovery.sessions[i]);
+        store_session_free(recovery.sessions[i]);
+    }
+    free(recovery.sessions);
+    if (status == 0)
+        uv_timer_start(&agent->sweeper, on_sweep, 0, SWEEP_MS);
+    return status;
+}
+
+/* ---- the whole ---- */
+
+struct agent *agent_new(uv_loop_t *loop, const struct agent_config *config, const char *secret,
+                        const char *why, struct commands *commands, struct engine *engine,
+                        struct store *store, struct http *http)
+{
+    struct agent *agent = mem_alloc(sizeof(*agent));
+    agent->loop = loop;
+    agent->config = *config;
+    agent->authorization = secret ? mem_format("Bearer %s", secret) : NULL;
+    agent->why = mem_strdup(why);
+    agent->commands = commands;
+    agent->engine = engine;
+    agent->store = store;
+    agent->http = http;
+    uv_timer_init(loop, &agent->sweeper);
+    agent->sweeper.data = agent;
+    return agent;
+}
+
+void agent_set_config(struct agent *agent, const struct agent_config *config)
+{
+    agent->config = *config;
+}
+
+void agent_write_stats(void *arg, struct jsonw *w)
+{
+    const struct agent *agent = arg;
+    jsonw_name(w, "agent");
+    jsonw_object(w);
+    jsonw_member_uint(w, "conversations", agent->count);
+    jsonw_member_uint(w, "turns", agent->turns);
+    jsonw_member_uint(w, "requests", agent->requests);
+    jsonw_member_uint(w, "retries", agent->retries);
+    jsonw_object_end(w);
+}
+
+void agent_abandon(struct agent *agent)
+{
+    const struct error error = {
+        .code = ERROR_DRAINING,
+        .message = "veod is stopping; the turn goes on when it is started again",
+    };
+    if (agent->over)
+        return;
+    agent->over = true;
+    uv_close((uv_handle_t *)&agent->sweeper, NULL);
+    for (struct conversation *conversation = agent->conversations; conversation;
+         conversation = conversation->next) {
+        conversation_abandon(conversation);
+        listeners_refuse(conversation, &error);
+    }
+}
+
+void agent_free(struct agent *agent)
+{
+    if (!agent)
+        return;
+    while (agent->conversations) {
+        struct conversation *conversation = agent->conversations;
+        agent->conversations = conversation->next;
+        conversation_free(conversation);
+    }
+    if (agent->authorization)
+        explicit_bzero(agent->authorization, strlen(agent->authorization));
+    free(agent->authorization);
+    free(agent->why);
+    free(agent);
+}
