@@ -57,7 +57,7 @@ int agent_recover(struct agent *agent, struct error *error);
 /* commands_config.ask: `arg` is the agent. */
 void agent_ask(void *arg, struct call *call);
 
-/* commands_config.write_stats: `agent`, a member of STATS. */
+/* commands_config.ask_stats. */
 void agent_write_stats(void *arg, struct jsonw *w);
 
 /* Nothing is started any more; what was cut goes on at the next start. Before http is closed;

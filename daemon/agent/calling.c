@@ -98,6 +98,7 @@ static void begin(struct run *run)
         .arg = run,
     };
     run->begun = true;
+    run->made = tool_named(run->call->name) == TOOL_CHECK;
     run->tool = tool_run_start(&config, run->call);
     free(key);
     if (conversation->stopping != TURN_OPEN)

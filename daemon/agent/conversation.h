@@ -29,7 +29,7 @@ struct run {
     int64_t number;        /* within the turn */
     char *result;          /* NULL: not yet */
     bool begun;
-    bool made; /* it has a job, or won't get one */
+    bool made; /* what it costs is known */
 };
 
 struct conversation {

@@ -9,8 +9,8 @@
 #include "daemon/io/log.h"
 #include "proto/mem.h"
 
-#define BODY_MAX        (64 * 1024 * 1024) /* bytes */
-#define ANSWER_MAX      (1024 * 1024)      /* bytes: one that is longer is nonsense */
+#define BODY_MAX        (128 * 1024 * 1024) /* bytes */
+#define ANSWER_MAX      (1024 * 1024)       /* bytes: one that is longer is nonsense */
 #define STATUS_TOO_MANY 429
 #define SPREAD_MS       2000 /* those who waited at the gate come back within */
 

@@ -101,6 +101,8 @@ void cmd_stats(struct call *call)
     write_paces(w, commands->engine);
     write_http(w, &http);
     write_store(w, &store);
+    if (commands->config.ask_stats)
+        commands->config.ask_stats(commands->config.ask_arg, w);
     jsonw_member_uint(w, "clients", clients_count(commands->clients));
     jsonw_member_uint(w, "commands", commands->served);
     jsonw_member_double(w, "uptime_seconds",

@@ -5,6 +5,7 @@
 
 #include "daemon/engine/engine.h"
 #include "daemon/io/client.h"
+#include "proto/jsonw.h"
 
 struct blobs;
 struct call;
@@ -16,6 +17,7 @@ struct commands_config {
     void *reload_arg;
     /* Answers an ASK: the agent is a layer above. */
     void (*ask)(void *arg, struct call *call);
+    void (*ask_stats)(void *arg, struct jsonw *w); /* a member of STATS */
     void *ask_arg;
     const char *default_model;
     int64_t deadline_ms; /* for requests that don't say */
