@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/config_check.h"
 #include "daemon/config_file.h"
 #include "daemon/config_key.h"
 #include "daemon/models_conf.h"
@@ -11,6 +12,7 @@
 #include "proto/mem.h"
 
 #define PROVIDER_NAME_MAX 40 /* so that its section's name fits in CONFIG_SECTION_MAX */
+#define PROVIDER_SECTION  (PROVIDER_NAME_MAX + sizeof("provider "))
 
 /* ---- sections ---- */
 
@@ -113,24 +115,10 @@ static int override(struct config *config, const char *text, struct error *error
 
 /* ---- the whole ---- */
 
-static int split_globs(struct config_provider *provider, struct error *error)
+static const char *section_of(const struct config_provider *provider, char ret[PROVIDER_SECTION])
 {
-    char *copy = mem_strdup(provider->models), *position = NULL;
-    char *one = strtok_r(copy, " ,\t", &position);
-    for (size_t i = 0; one && i < CONFIG_GLOBS_MAX; i++, one = strtok_r(NULL, " ,\t", &position))
-        provider->globs[i] = mem_strdup(one);
-    int status = 0;
-    if (one || !provider->globs[0])
-        status = error_set(error, ERROR_INVALID_ARGUMENT, "models",
-                           "[provider %s] models must have 1 to %d patterns, not \"%s\"",
-                           provider->name, CONFIG_GLOBS_MAX, provider->models);
-    free(copy);
-    return status;
-}
-
-static bool is_http(const char *url)
-{
-    return strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0;
+    snprintf(ret, PROVIDER_SECTION, "provider %s", provider->name);
+    return ret;
 }
 
 static int refuse_provider(const struct config_provider *provider, const char *key,
@@ -190,13 +178,6 @@ static const char *default_version(const struct config_provider *provider)
     return is_dialect(provider, "interactions") && provider->project ? "v1beta1" : "v1beta";
 }
 
-/* It would be in every dry run that shows an address, or in the way of a path. */
-static bool has_more_than_a_path(const char *url)
-{
-    const char *host = strstr(url, "://") + 3;
-    return memchr(host, '@', strcspn(host, "/")) || strchr(url, '?');
-}
-
 static int check_base_url(struct config_provider *provider, struct error *error)
 {
     if (!provider->base_url)
@@ -205,19 +186,8 @@ static int check_base_url(struct config_provider *provider, struct error *error)
         return refuse_provider(provider, "base_url",
                                "the proxy's address without /v1, as http://localhost:4000", "",
                                error);
-    if (!is_http(provider->base_url))
-        return error_set(error, ERROR_INVALID_ARGUMENT, "base_url",
-                         "[provider %s] base_url must begin with http:// or https://, not \"%s\"",
-                         provider->name, provider->base_url);
-    if (has_more_than_a_path(provider->base_url))
-        return error_set(error, ERROR_INVALID_ARGUMENT, "base_url",
-                         "[provider %s] base_url must have no user, password or query in it; "
-                         "what is secret goes into credential_file",
-                         provider->name);
-    size_t length = strlen(provider->base_url);
-    while (length > 0 && provider->base_url[length - 1] == '/')
-        provider->base_url[--length] = '\0';
-    return 0;
+    char section[PROVIDER_SECTION];
+    return config_check_base_url(section_of(provider, section), provider->base_url, error);
 }
 
 static bool is_auth(const struct config_provider *provider, const char *name)
@@ -252,7 +222,7 @@ static int check_auth(struct config_provider *provider, struct error *error)
     if (!by_command && provider->token_command)
         return refuse_provider(provider, "auth", "command where there is a token_command",
                                provider->auth, error);
-    if (!is_http(provider->storage_url))
+    if (!config_is_http(provider->storage_url))
         return refuse_provider(provider, "storage_url", "an address of http:// or https://",
                                provider->storage_url, error);
     return check_credential(provider, error);
@@ -269,7 +239,9 @@ static int check_provider(struct config_provider *provider, struct error *error)
     set_fallback(&provider->api_version, default_version(provider));
     set_fallback(&provider->models,
                  is_dialect(provider, "interactions") ? "gemini-omni-*" : "veo-*");
-    return split_globs(provider, error);
+    char section[PROVIDER_SECTION];
+    return config_split_globs(section_of(provider, section), "models", provider->models,
+                              provider->globs, error);
 }
 
 static int check(struct config *config, struct error *error)
@@ -288,6 +260,8 @@ static int check(struct config *config, struct error *error)
     for (size_t i = 0; i < config->provider_count; i++)
         if (check_provider(&config->providers[i], error) < 0)
             return -1;
+    if (config_check_agent(config, error) < 0)
+        return -1;
     return model_table_check(config->models, error);
 }
 
@@ -316,11 +290,11 @@ int config_load(const char *path, bool may_be_missing, char *const *overrides, s
 void config_free(struct config *config)
 {
     config_keys_free(&config_keys, config);
+    config_free_globs(config->agent_globs);
     for (size_t i = 0; i < config->provider_count; i++) {
         struct config_provider *provider = &config->providers[i];
         config_keys_free(&config_provider_keys, provider);
-        for (char **glob_text = provider->globs; *glob_text; glob_text++)
-            free(*glob_text);
+        config_free_globs(provider->globs);
         free(provider->name);
     }
     model_table_free(config->models);

@@ -99,6 +99,7 @@ struct config {
     int64_t agent_conversations;    /* turns under way at once */
     int64_t agent_session_age;      /* after its last change */
     int64_t agent_session_bytes;    /* its messages together */
+    char *agent_globs[CONFIG_GLOBS_MAX + 1]; /* `agent_temperature_models` taken apart */
 
     struct config_provider providers[CONFIG_PROVIDERS_MAX];
     size_t provider_count;
@@ -115,10 +116,11 @@ int config_load(const char *path, bool may_be_missing, char *const *overrides, s
 void config_free(struct config *config);
 
 /* Takes from `anew` what can change while veod runs: [budget], [limits], [poll], [retry], [output],
- * [model …], and a provider's weight, rate_per_minute, in_flight and daily_budget_usd. `anew` gets
- * the old values, to be freed once nobody borrows them any more. The names of the changed keys are
- * listed in `changed`, split by commas. -1 with `error` (conflict, the keys' names) and nothing
- * changed, if anything else differs. */
+ * [model …], [agent] but for where it asks, with what secret and how often at once, and a
+ * provider's weight, rate_per_minute, in_flight and daily_budget_usd. `anew` gets the old values,
+ * to be freed once nobody borrows them any more. The names of the changed keys are listed in
+ * `changed`, split by commas. -1 with `error` (conflict, the keys' names) and nothing changed, if
+ * anything else differs. */
 int config_reload(struct config *config, struct config *anew, struct buf *changed,
                   struct error *error);
 

@@ -11,21 +11,26 @@ struct comparing {
     struct buf fixed;    /* what may not */
 };
 
+/* `words` ends with NULL. */
+static bool is_among(const char *const *words, const char *word)
+{
+    while (*words && strcmp(*words, word) != 0)
+        words++;
+    return *words != NULL;
+}
+
 static bool may_change(const struct key *key)
 {
-    static const char *const sections[] = {"budget", "limits", "poll", "retry", "output"};
+    static const char *const sections[] = {"budget", "limits", "poll", "retry", "output", NULL};
     static const char *const of_provider[] = {"weight", "rate_per_minute", "in_flight",
-                                              "daily_budget_usd"};
-    if (strcmp(key->section, "provider") == 0) {
-        for (size_t i = 0; i < sizeof(of_provider) / sizeof(of_provider[0]); i++)
-            if (strcmp(key->name, of_provider[i]) == 0)
-                return true;
-        return false;
-    }
-    for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++)
-        if (strcmp(key->section, sections[i]) == 0)
-            return true;
-    return false;
+                                              "daily_budget_usd", NULL};
+    static const char *const not_of_agent[] = {"base_url", "credential", "credential_file", "calls",
+                                               NULL};
+    if (strcmp(key->section, "provider") == 0)
+        return is_among(of_provider, key->name);
+    if (strcmp(key->section, "agent") == 0)
+        return !is_among(not_of_agent, key->name);
+    return is_among(sections, key->section);
 }
 
 static void note(struct buf *names, const char *section, const char *of, const char *key)
@@ -116,6 +121,15 @@ static void swap_keys(const struct key_table *table, void *to, void *from)
             config_key_swap(&table->rows[i], to, from);
 }
 
+static void swap_globs(struct config *to, struct config *from)
+{
+    for (size_t i = 0; i < CONFIG_GLOBS_MAX; i++) {
+        char *glob_text = to->agent_globs[i];
+        to->agent_globs[i] = from->agent_globs[i];
+        from->agent_globs[i] = glob_text;
+    }
+}
+
 int config_reload(struct config *config, struct config *anew, struct buf *changed,
                   struct error *error)
 {
@@ -130,6 +144,7 @@ int config_reload(struct config *config, struct config *anew, struct buf *change
     }
     buf_free(&comparing.fixed);
     swap_keys(&config_keys, config, anew);
+    swap_globs(config, anew);
     for (size_t i = 0; i < config->provider_count; i++)
         swap_keys(&config_provider_keys, &config->providers[i], &anew->providers[i]);
     struct model_table *models = config->models;

@@ -34,6 +34,7 @@ struct veod {
     char *secrets[CONFIG_PROVIDERS_MAX]; /* NULL: none is needed, or the token has it */
     struct token *tokens[CONFIG_PROVIDERS_MAX];
     char *blob_directory;
+    char *system_prompt; /* the agent's; NULL: the shipped one */
     struct store *store;
     struct blobs *blobs;
     struct http *http;
@@ -48,35 +49,10 @@ struct veod {
 
 /* ---- set-up ---- */
 
-static enum token_kind token_kind_of(const char *auth)
-{
-    static const char *const names[] = {[TOKEN_KEY] = "key",
-                                        [TOKEN_SERVICE_ACCOUNT] = "service-account",
-                                        [TOKEN_METADATA] = "metadata",
-                                        [TOKEN_COMMAND] = "command"};
-    for (int i = TOKEN_SERVICE_ACCOUNT; i <= TOKEN_COMMAND; i++)
-        if (strcmp(auth, names[i]) == 0)
-            return (enum token_kind)i;
-    return TOKEN_KEY;
-}
-
-static struct token_config token_config_of(const struct veod *veod, size_t index)
-{
-    const struct config_provider *provider = &veod->config.providers[index];
-    return (struct token_config){
-        .provider = provider->name,
-        .kind = token_kind_of(provider->auth),
-        .secret = veod->secrets[index],
-        .header = dialect_find(provider->dialect)->secret_name,
-        .command = provider->token_command,
-        .connect_ms = veod->config.connect_timeout,
-    };
-}
-
 static int load_secret(struct veod *veod, size_t index, struct error *error)
 {
     const struct config_provider *from = &veod->config.providers[index];
-    enum token_kind kind = token_kind_of(from->auth);
+    enum token_kind kind = settings_token_kind(from);
     if (kind == TOKEN_KEY)
         veod->secrets[index] = credential_load(from->credential, from->credential_file, error);
     else if (kind == TOKEN_SERVICE_ACCOUNT)
@@ -84,7 +60,7 @@ static int load_secret(struct veod *veod, size_t index, struct error *error)
             credential_load_document(from->credential, from->credential_file, error);
     if (!veod->secrets[index] && (kind == TOKEN_KEY || kind == TOKEN_SERVICE_ACCOUNT))
         return -1;
-    const struct token_config token = token_config_of(veod, index);
+    const struct token_config token = settings_token(&veod->config, index, veod->secrets[index]);
     return token_check(&token, error);
 }
 
@@ -103,7 +79,7 @@ static int load_secrets(struct veod *veod, struct error *error)
 static int open_tokens(struct veod *veod, struct error *error)
 {
     for (size_t i = 0; i < veod->config.provider_count; i++) {
-        const struct token_config config = token_config_of(veod, i);
+        const struct token_config config = settings_token(&veod->config, i, veod->secrets[i]);
         veod->tokens[i] = token_new(&veod->loop, veod->http, &config, error);
         if (!veod->tokens[i])
             return -1;
@@ -123,19 +99,6 @@ static int check_default_model(const struct veod *veod, struct error *error)
     return error_set(error, ERROR_INVALID_ARGUMENT, "default_model",
                      "[daemon] default_model = %s: no provider takes it",
                      veod->config.default_model);
-}
-
-static enum log_level log_level_of(const char *name)
-{
-    static const struct {
-        const char *name;
-        enum log_level level;
-    } levels[] = {
-        {"error", LOG_LEVEL_ERROR}, {"warning", LOG_LEVEL_WARNING}, {"debug", LOG_LEVEL_DEBUG}};
-    for (size_t i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
-        if (strcmp(levels[i].name, name) == 0)
-            return levels[i].level;
-    return LOG_LEVEL_INFO;
 }
 
 /* Many clients and transfers need many descriptors; the soft limit is for programs with select(2).
@@ -241,6 +204,31 @@ static void apply_config(struct veod *veod)
     engine_set_config(veod->engine, &veod->engine_config);
 }
 
+/* Another text in the same file is a change as well. */
+static void note_system_prompt(const struct veod *veod, const char *text, struct buf *changed)
+{
+    const char *old = veod->system_prompt ? veod->system_prompt : "";
+    if (strcmp(old, text ? text : "") != 0 && !strstr(buf_text(changed), "agent.system_prompt"))
+        buf_addf(changed, "%sagent.system_prompt", changed->length ? "," : "");
+}
+
+static int take_config(struct veod *veod, struct config *anew, struct buf *changed,
+                       struct error *error)
+{
+    char *system_prompt, *old = veod->system_prompt;
+    if (settings_system_prompt(anew, &system_prompt, error) < 0)
+        return -1;
+    if (config_reload(&veod->config, anew, changed, error) < 0) {
+        free(system_prompt);
+        return -1;
+    }
+    note_system_prompt(veod, system_prompt, changed);
+    veod->system_prompt = system_prompt;
+    apply_config(veod);
+    free(old);
+    return 0;
+}
+
 static int reload(void *arg, struct buf *changed, struct error *error)
 {
     struct veod *veod = arg;
@@ -249,9 +237,7 @@ static int reload(void *arg, struct buf *changed, struct error *error)
     int status =
         config_load(veod->config_file, veod->config_may_be_missing, veod->overrides, &anew, error);
     if (status == 0) {
-        status = config_reload(&veod->config, &anew, changed, error);
-        if (status == 0)
-            apply_config(veod);
+        status = take_config(veod, &anew, changed, error);
         config_free(&anew);
     }
     if (status < 0)
@@ -403,6 +389,7 @@ static void free_all(struct veod *veod)
     commands_free(veod->commands);
     free(veod->engine_config.providers);
     free(veod->blob_directory);
+    free(veod->system_prompt);
     for (size_t i = 0; i < veod->config.provider_count; i++)
         credential_free(veod->secrets[i]);
     config_free(&veod->config);
@@ -451,9 +438,11 @@ int main(int argc, char **argv)
         config_free(&veod.config);
         return EXIT_SUCCESS;
     }
-    log_open(log_level_of(veod.config.log_level));
+    log_open(settings_log_level(&veod.config));
     credential_protect_process();
     int status = load_secrets(&veod, &error);
+    if (status == 0)
+        status = settings_system_prompt(&veod.config, &veod.system_prompt, &error);
     if (status == 0) {
         veod.blob_directory = mem_format("%s/blobs", veod.config.state_directory);
         veod.engine_config =
