@@ -113,6 +113,23 @@ static bool check_gateway(struct exchange *exchange)
     return true;
 }
 
+static bool check_google(struct exchange *exchange)
+{
+    struct stats *stats = &exchange->sim->stats;
+    const char *key = after_bearer(exchange_header(exchange, "Authorization"));
+    if (!key) {
+        stats->key_missing++;
+        return reply_error(exchange, 400, NULL, "Missing or invalid Authorization header.");
+    }
+    if (!is_known_key(exchange, key)) {
+        stats->key_wrong++;
+        refuse_key(exchange, false);
+        return false;
+    }
+    stats->key_header_ok++;
+    return true;
+}
+
 bool auth_check(struct exchange *exchange, enum auth auth)
 {
     switch (auth) {
@@ -124,6 +141,8 @@ bool auth_check(struct exchange *exchange, enum auth auth)
         return check_token(exchange);
     case AUTH_GATEWAY:
         return check_gateway(exchange);
+    case AUTH_GOOGLE:
+        return check_google(exchange);
     }
     return true;
 }

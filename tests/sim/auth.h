@@ -9,6 +9,7 @@ enum auth {
     AUTH_KEY,     /* x-goog-api-key, or key= in the query */
     AUTH_BEARER,  /* an access token that was issued here */
     AUTH_GATEWAY, /* the key as a bearer token */
+    AUTH_GOOGLE,  /* likewise, at Google */
 };
 
 /* False, with the reply set, if the credentials are missing or wrong. Counts them. */

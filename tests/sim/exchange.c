@@ -170,7 +170,7 @@ static enum MHD_Result go_on(struct exchange *exchange)
     case EXCHANGE_ANSWERED:
         return MHD_YES;
     }
-    int64_t stall_ms = rule_apply(exchange);
+    int64_t stall_ms = rule_apply(exchange) + exchange->reply.hold_ms;
     if (stall_ms > 0) {
         exchange->state = EXCHANGE_STALLED;
         suspend_for(exchange, stall_ms);
@@ -263,6 +263,7 @@ void exchange_on_completed(void *closure, struct MHD_Connection *connection, voi
     if (reply->is_video_whole && code == MHD_REQUEST_TERMINATED_COMPLETED_OK) {
         exchange->sim->stats.downloads_complete++;
     }
+    exchange->sim->stats.chat_now -= exchange->chats;
     unlink_it(exchange);
     timer_cancel(&exchange->sim->timers, &exchange->timer);
     rule_unref(exchange->rule);

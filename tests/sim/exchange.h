@@ -24,6 +24,7 @@ enum event {
     EVENT_CANCEL = 16,
     EVENT_OTHER = 32,
     EVENT_TOKEN = 64,
+    EVENT_CHAT = 128,
 };
 
 enum exchange_state {
@@ -44,7 +45,8 @@ struct reply {
     } headers[REPLY_HEADERS];
     unsigned header_count;
     struct stream body;
-    bool drop; /* close the connection instead */
+    bool drop;       /* close the connection instead */
+    int64_t hold_ms; /* kept back for so long */
 
     uint64_t cut_at;     /* close after so many bytes; 0: don't */
     uint64_t pause_at;   /* silence after so many bytes, … */
@@ -60,6 +62,7 @@ struct exchange {
     const char *method; /* valid while microhttpd calls us */
     char *path;         /* as it was sent, percent-encoded */
     bool begun;
+    bool chats;                /* counts as a chat under way */
     bool foreign;              /* came to the other origin */
     const struct route *route; /* NULL: none */
     enum exchange_state state;

@@ -181,6 +181,7 @@ static void stop(struct sim *sim)
     rules_clear(&sim->rules);
     quotas_clear(&sim->quotas);
     tokens_free(&sim->tokens);
+    chat_log_clear(&sim->chats);
     operations_free(&sim->operations);
     timers_free(&sim->timers);
 }

@@ -74,9 +74,13 @@ static void answer_wrong_type(struct exchange *exchange)
         "{\"name\":42,\"id\":{\"value\":true},\"status\":[],\"steps\":7}";
     static const char poll[] = "{\"name\":[1],\"id\":7,\"done\":\"yes\",\"response\":\"later\","
                                "\"error\":\"none\",\"status\":{\"is\":\"completed\"},\"steps\":{}}";
+    static const char chat[] =
+        "{\"id\":7,\"object\":[],\"choices\":{\"message\":\"none\"},\"usage\":[],"
+        "\"candidates\":\"none\"}";
     static const char file[] = "{\"name\":{},\"state\":3,\"sizeBytes\":[],\"uri\":false}";
     const char *text = exchange->event == EVENT_SUBMIT ? submission
                        : exchange->event == EVENT_FILE ? file
+                       : exchange->event == EVENT_CHAT ? chat
                                                        : poll;
     reply_text(&exchange->reply, 200, TYPE_JSON, text);
 }

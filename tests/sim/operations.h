@@ -16,7 +16,13 @@
 
 struct exchange;
 
-enum dialect { DIALECT_INTERACTIONS, DIALECT_PREDICT, DIALECT_VERTEX, DIALECT_VIDEOS };
+enum dialect {
+    DIALECT_INTERACTIONS,
+    DIALECT_PREDICT,
+    DIALECT_VERTEX,
+    DIALECT_VIDEOS,
+    DIALECT_CHAT, /* Google's compatible endpoint */
+};
 
 struct operation;
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "proto/units.h"
+#include "tests/sim/chat_mind.h"
 
 enum option_code {
     OPTION_PORT = 256,
@@ -99,18 +100,26 @@ static const char help[] =
     "\n"
     "In a prompt, [sim: …] takes these, separated by commas or blanks:\n";
 
+static const char help_middle[] =
+    "\n"
+    "In a chat it is the model as well. In a user's message, [model: […]] is an array of what it\n"
+    "does, one step for each time that it is asked until the next user's message:\n";
+
 static const char help_end[] =
     "\n"
     "Dialects: predict and interactions with x-goog-api-key; both on Vertex\n"
     "(/v1/projects/P/locations/L/…), Cloud Storage (/storage/v1/b/B/o/O) with an access token of\n"
     "POST /token or of the metadata server; /v1/videos with the key as a bearer token.\n"
+    "Chats, for models gemini-* and scripted*: /v1beta/openai/chat/completions (Google's) and\n"
+    "/v1/chat/completions (LiteLLM's), with the key as a bearer token.\n"
     "\n"
-    "At run time: GET /__stats, GET /__operations?prompt=…&limit=…, POST /__reset,\n"
-    "POST /__revoke (all access tokens), and GET, POST, DELETE /__rules.\n"
+    "At run time: GET /__stats, GET /__operations?prompt=…&limit=…,\n"
+    "GET /__chats?prompt=…&limit=… (the last so many), POST /__reset, POST /__revoke (all\n"
+    "access tokens), and GET, POST, DELETE /__rules.\n"
     "A rule is {\"on\":…,\"do\":…} with, where they make sense, match skip times chance accept\n"
     "status shape message code reason quota quota_id retry_info retry_after seconds interval\n"
     "bytes after location type directive.\n"
-    "  on: submit poll file download cancel token any\n"
+    "  on: submit poll file download cancel token chat any\n"
     "  do: status reset-before reset-after stall slow truncate garbage empty huge wrong-type\n"
     "      no-name redirect content-type not-a-video no-range expired directive\n"
     "  shape (of status): google interactions openai oauth array html empty\n"
@@ -270,7 +279,7 @@ int options_read(struct options *options, int argc, char **argv)
             return 2;
         }
         if (code == OPTION_HELP) {
-            printf("%s%s%s", help, directives_help, help_end);
+            printf("%s%s%s%s%s", help, directives_help, help_middle, chat_help, help_end);
             return 0;
         }
         if (read_option(options, code, optarg) < 0) {

@@ -256,6 +256,7 @@ enum reply_shape reply_usual_shape(const struct exchange *exchange)
     return exchange->event == EVENT_TOKEN              ? SHAPE_OAUTH
            : exchange->dialect == DIALECT_INTERACTIONS ? SHAPE_INTERACTIONS
            : exchange->dialect == DIALECT_VIDEOS       ? SHAPE_OPENAI
+           : exchange->dialect == DIALECT_CHAT         ? SHAPE_ARRAY
                                                        : SHAPE_GOOGLE;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tests/sim/auth.h"
+#include "tests/sim/chat.h"
 #include "tests/sim/files.h"
 #include "tests/sim/interactions.h"
 #include "tests/sim/models.h"
@@ -37,6 +38,7 @@ struct route {
 #define VERTEX  ORIGIN_PROVIDER, AUTH_BEARER, DIALECT_VERTEX
 #define VOMNI   ORIGIN_PROVIDER, AUTH_BEARER, DIALECT_INTERACTIONS
 #define GATEWAY ORIGIN_PROVIDER, AUTH_GATEWAY, DIALECT_VIDEOS
+#define COMPAT  ORIGIN_PROVIDER, AUTH_GOOGLE, DIALECT_CHAT
 #define SEED    ORIGIN_SEED, AUTH_KEY, DIALECT_PREDICT
 #define TOKEN   ORIGIN_PROVIDER, AUTH_NONE, DIALECT_VERTEX
 #define FOREIGN ORIGIN_FOREIGN, AUTH_NONE, DIALECT_PREDICT
@@ -71,12 +73,17 @@ static const struct route routes[] = {
     {"GET", "/v1/videos/{i}", GATEWAY, EVENT_POLL, videos_serve_get},
     {"GET", "/v1/videos/{i}/content", GATEWAY, EVENT_DOWNLOAD, videos_serve_content},
 
+    {"POST", "/{v}/openai/chat/completions", COMPAT, EVENT_CHAT, chat_serve_google},
+    {"POST", "/v1/chat/completions", GATEWAY, EVENT_CHAT, chat_serve_litellm},
+    {"POST", "/chat/completions", GATEWAY, EVENT_CHAT, chat_serve_litellm},
+
     {"POST", "/models/{m}:predictLongRunning", SEED, EVENT_SUBMIT, seed_serve_submit},
     {"GET", "/models/{m}/operations/{i}", SEED, EVENT_POLL, predict_serve_poll},
 
     {"GET", "/media/{i}", FOREIGN, EVENT_DOWNLOAD, files_serve_download},
     {"GET", "/__stats", CONTROL, EVENT_OTHER, stats_serve},
     {"GET", "/__operations", CONTROL, EVENT_OTHER, stats_serve_operations},
+    {"GET", "/__chats", CONTROL, EVENT_OTHER, chat_log_serve},
     {"POST", "/__reset", CONTROL, EVENT_OTHER, stats_serve_reset},
     {"POST", "/__revoke", CONTROL, EVENT_OTHER, token_serve_revoke},
     {"GET", "/__rules", CONTROL, EVENT_OTHER, rules_serve_show},
@@ -179,6 +186,17 @@ static const struct route *find(struct exchange *exchange)
     return NULL;
 }
 
+static void count_chat(struct exchange *exchange)
+{
+    struct stats *stats = &exchange->sim->stats;
+    exchange->chats = true;
+    stats->chat_requests++;
+    stats->chat_now++;
+    if (stats->chat_now > stats->chat_now_max) {
+        stats->chat_now_max = stats->chat_now;
+    }
+}
+
 bool routes_early(struct exchange *exchange)
 {
     struct stats *stats = &exchange->sim->stats;
@@ -187,6 +205,9 @@ bool routes_early(struct exchange *exchange)
     exchange->dialect = route ? route->dialect : DIALECT_PREDICT;
     exchange->event = route ? route->event : EVENT_OTHER;
     stats->submissions += exchange->event == EVENT_SUBMIT;
+    if (exchange->event == EVENT_CHAT) {
+        count_chat(exchange);
+    }
     if (exchange->foreign) {
         auth_count_foreign(exchange);
     }
@@ -208,6 +229,7 @@ void routes_dispatch(struct exchange *exchange)
 {
     struct stats *stats = &exchange->sim->stats;
     uint64_t accepted = stats->accepted;
+    uint64_t admitted = stats->chat_admitted;
     stats->polls += exchange->event == EVENT_POLL;
     stats->cancels += exchange->event == EVENT_CANCEL;
     const struct route *route = exchange->route;
@@ -218,6 +240,7 @@ void routes_dispatch(struct exchange *exchange)
         route->serve(exchange);
     }
     stats->refused += exchange->event == EVENT_SUBMIT && stats->accepted == accepted;
+    stats->chat_refused += exchange->event == EVENT_CHAT && stats->chat_admitted == admitted;
 }
 
 void routes_operation_ended(struct exchange *exchange)

@@ -18,8 +18,9 @@ static const struct word event_words[] = {
     {"download", EVENT_DOWNLOAD},
     {"cancel", EVENT_CANCEL},
     {"token", EVENT_TOKEN},
+    {"chat", EVENT_CHAT},
     {"any", EVENT_SUBMIT | EVENT_POLL | EVENT_FILE | EVENT_DOWNLOAD | EVENT_CANCEL | EVENT_OTHER |
-                EVENT_TOKEN},
+                EVENT_TOKEN | EVENT_CHAT},
     {NULL, 0},
 };
 

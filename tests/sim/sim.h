@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "tests/sim/chat_log.h"
 #include "tests/sim/operations.h"
 #include "tests/sim/quota.h"
 #include "tests/sim/rules.h"
@@ -68,6 +69,13 @@ struct stats {
     uint64_t bearer_missing;
     uint64_t bearer_wrong;
     uint64_t bearer_foreign;
+    uint64_t chat_requests;
+    uint64_t chat_admitted; /* by the checks; a rule or a script may do what it likes then */
+    uint64_t chat_refused;
+    uint64_t chat_altered;  /* messages that came back otherwise than they had left */
+    uint64_t chat_unsigned; /* calls whose signature was replaced by the word for none */
+    uint64_t chat_now;      /* requests that are being answered */
+    uint64_t chat_now_max;
 };
 
 /* What one of the two servers is told about itself. */
@@ -85,6 +93,7 @@ struct sim {
     struct rules rules;
     struct quotas quotas;
     struct tokens tokens;
+    struct chats chats;
     struct listener main;
     struct listener foreign;
     struct exchange *stalled; /* requests that a timer will let go on */

@@ -54,6 +54,12 @@ static void write_counters(struct jsonw *w, const struct sim *sim)
         {"foreign_requests", stats->foreign_requests},
         {"running", sim->operations.running},
         {"max_running", sim->operations.max_running},
+        {"chat_requests", stats->chat_requests},
+        {"chat_refused", stats->chat_refused},
+        {"chat_altered", stats->chat_altered},
+        {"chat_unsigned", stats->chat_unsigned},
+        {"chat_now", stats->chat_now},
+        {"chat_now_max", stats->chat_now_max},
         {"port", sim->options.port},
         {"foreign_port", sim->options.foreign_port},
     };
@@ -155,8 +161,11 @@ void stats_serve_reset(struct exchange *exchange)
 {
     struct sim *sim = exchange->sim;
     uint64_t now = sim->stats.connections_now;
+    uint64_t chats = sim->stats.chat_now;
     operations_reset(&sim->operations);
     quotas_clear(&sim->quotas);
-    sim->stats = (struct stats){.connections = now, .connections_now = now};
+    chat_log_clear(&sim->chats);
+    sim->stats = (struct stats){
+        .connections = now, .connections_now = now, .chat_now = chats, .chat_now_max = chats};
     reply_text(&exchange->reply, 200, "application/json; charset=UTF-8", "{}\n");
 }
