@@ -7,7 +7,8 @@
 #include "daemon/io/log.h"
 #include "proto/mem.h"
 
-#define SWEEP_MS (60 * 60 * 1000) /* between looks for sessions that have expired */
+#define SWEEP_MS  (60 * 60 * 1000) /* between looks for sessions that have expired */
+#define SWEEP_MAX 64               /* removed at once: each may have megabytes */
 
 int64_t agent_now(const struct agent *agent)
 {
@@ -34,27 +35,36 @@ void refuse_stopping(struct call *call)
 
 /* ---- sessions that have expired ---- */
 
+static void sweep(struct agent *agent);
+
 static void on_swept(struct store_write *write)
 {
     struct agent *agent = write->context;
     agent->sweeping = false;
     if (write->status < 0)
         log_warning("agent", "expired sessions could not be removed: %s", strerror(-write->status));
+    else if (write->swept == write->count && !agent->over)
+        sweep(agent);
+}
+
+static void sweep(struct agent *agent)
+{
+    agent->sweeping = true;
+    agent->sweep = (struct store_write){
+        .kind = STORE_SWEEP_SESSIONS,
+        .at = engine_wall_ms() - agent->config.session_age_ms,
+        .count = SWEEP_MAX,
+        .done = on_swept,
+        .context = agent,
+    };
+    store_write(agent->store, &agent->sweep);
 }
 
 static void on_sweep(uv_timer_t *timer)
 {
     struct agent *agent = timer->data;
-    if (agent->sweeping)
-        return;
-    agent->sweeping = true;
-    agent->sweep = (struct store_write){
-        .kind = STORE_SWEEP_SESSIONS,
-        .at = engine_wall_ms() - agent->config.session_age_ms,
-        .done = on_swept,
-        .context = agent,
-    };
-    store_write(agent->store, &agent->sweep);
+    if (!agent->sweeping)
+        sweep(agent);
 }
 
 /* ---- turns that a stop has cut ---- */
