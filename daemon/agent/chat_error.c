@@ -86,7 +86,6 @@ static bool is_used_up(const struct outcome *outcome, const struct chat_answer *
         .end = RETRY_ANSWERED,
         .status = outcome->status,
         .code = outcome->code,
-        .quota_id = outcome->quota_id,
     };
     return outcome->status == 429 &&
            (retry_rule(&facts)->until_day ||

@@ -445,6 +445,8 @@ static const struct {
     {503, "[" GOOGLE(503, "UNAVAILABLE", "The model is overloaded.", "") "]", CHAT_AGAIN, 0,
      "m: HTTP 503: The model is overloaded."},
     {504, "upstream request timeout\r\n", CHAT_AGAIN, 0, "m: HTTP 504: upstream request timeout"},
+    {503, "no PerDay quota, <title>Busy</title>", CHAT_AGAIN, 0,
+     "m: HTTP 503: no PerDay quota, <title>Busy</title>"},
     {529, "{\"error\":{\"x\":1}}", CHAT_AGAIN, 0, "m: HTTP 529: {\"error\":{\"x\":1}}"},
 
     /* Today, or without a person, nothing will change. */
@@ -655,6 +657,19 @@ static void test_tools_have_nothing_that_google_refuses(void **state)
     free(body);
 }
 
+/* Each byte becomes "\\u0001". */
+static void test_messages_of_control_characters_are_whole(void **state)
+{
+    char text[101] = "";
+    (void)state;
+    memset(text, 1, sizeof(text) - 1);
+    char *message = chat_user_message(text);
+    struct json *doc = json_parse(message, strlen(message), (struct json_limits){0}, NULL);
+    assert_true(json_equals(json_get(json_root(doc), "content"), text));
+    json_free(doc);
+    free(message);
+}
+
 static void test_roles(void **state)
 {
     static const struct {
@@ -692,6 +707,7 @@ int main(void)
         cmocka_unit_test(test_a_request_has_nothing_that_was_not_given),
         cmocka_unit_test(test_tools_are_listed_even_if_none_may_be_called),
         cmocka_unit_test(test_tools_have_nothing_that_google_refuses),
+        cmocka_unit_test(test_messages_of_control_characters_are_whole),
         cmocka_unit_test(test_roles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
