@@ -318,11 +318,12 @@ static void go_on(struct call *call)
 static int add_name(struct call *call, struct json_value value)
 {
     struct resolving *resolving = call->state;
+    struct error error;
     char *name = json_strdup(value, NULL);
-    if (!name || strlen(name) < ID_PREFIX_MIN || strlen(name) > 512) {
+    if (seek_check_name(name, &error) < 0) {
         free(name);
-        return call_fail(call, ERROR_INVALID_ARGUMENT, "id",
-                         "an id must be a string of at least %d characters", ID_PREFIX_MIN);
+        call_error(call, &error);
+        return -1;
     }
     resolving->names[resolving->count++] = name;
     return 0;

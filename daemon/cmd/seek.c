@@ -5,7 +5,10 @@
 #include <string.h>
 
 #include "daemon/cmd/call.h"
+#include "proto/limits.h"
 #include "proto/mem.h"
+
+#define NAME_MAX_BYTES 512
 
 struct seek {
     struct commands *commands;
@@ -16,6 +19,15 @@ struct seek {
     seek_done_fn *done; /* NULL: abandoned */
     void *arg;
 };
+
+int seek_check_name(const char *name, struct error *error)
+{
+    size_t length = name ? strlen(name) : 0;
+    if (length >= ID_PREFIX_MIN && length <= NAME_MAX_BYTES)
+        return 0;
+    return error_set(error, ERROR_INVALID_ARGUMENT, "id",
+                     "an id must be a string of at least %d characters", ID_PREFIX_MIN);
+}
 
 static void finish(struct seek *seek, struct sought found)
 {

@@ -15,6 +15,9 @@ struct sought {
     const struct outcome *outcome;
 };
 
+/* Refuses what is too short or too long for any of these names; NULL is none. 0 or -1. */
+int seek_check_name(const char *name, struct error *error);
+
 /* Called once, from the loop; the seek is gone afterwards. */
 typedef void seek_done_fn(void *arg, struct sought *found);
 

@@ -11,15 +11,7 @@
 
 void write_job(struct call *call, const struct job *job, struct jsonw *w)
 {
-    int64_t elapsed, expected;
-    job_write(job, w);
-    if (!engine_progress(call->commands->engine, job, &elapsed, &expected))
-        return;
-    jsonw_name(w, "progress");
-    jsonw_object(w);
-    jsonw_member_int(w, "elapsed_ms", elapsed);
-    jsonw_member_int(w, "expected_ms", expected);
-    jsonw_object_end(w);
+    engine_write_job(call->commands->engine, job, w);
 }
 
 struct showing {

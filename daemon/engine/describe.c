@@ -48,3 +48,16 @@ char *task_describe(const struct job *job)
     jsonw_object_end(&w);
     return buf_steal(&out);
 }
+
+void engine_write_job(const struct engine *engine, const struct job *job, struct jsonw *w)
+{
+    int64_t elapsed, expected;
+    job_write(job, w);
+    if (!engine_progress(engine, job, &elapsed, &expected))
+        return;
+    jsonw_name(w, "progress");
+    jsonw_object(w);
+    jsonw_member_int(w, "elapsed_ms", elapsed);
+    jsonw_member_int(w, "expected_ms", expected);
+    jsonw_object_end(w);
+}

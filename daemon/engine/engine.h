@@ -147,6 +147,9 @@ int64_t engine_wall_ms(void);
 bool engine_progress(const struct engine *engine, const struct job *job, int64_t *ret_elapsed_ms,
                      int64_t *ret_expected_ms);
 
+/* A job with its progress, as members of an object already opened. */
+void engine_write_job(const struct engine *engine, const struct job *job, struct jsonw *w);
+
 /* As of now; providers by their place in the configuration. */
 struct budget *engine_budget(const struct engine *engine);
 
