@@ -20,7 +20,9 @@ struct tool_run_config {
     const char *key;            /* makes a run that is repeated after a restart the same job */
     int64_t wait_ms;            /* at most, for the video */
     int64_t (*room)(void *arg); /* micro-dollars that the turn may still spend; -1: no bound */
-    void (*spend)(void *arg, int64_t estimate); /* a job was made (not: found by its key) */
+    /* What its job is estimated at: of one that was made, and of one that was found by its key,
+     * since what a turn has spent is on disk only with its results. Before `began`. */
+    void (*spend)(void *arg, int64_t estimate);
     /* It became a job, or is about this one. */
     void (*began)(void *arg, const struct job *job);
     /* The job changed; `event` is its number, `detail` a JSON object. */
