@@ -62,6 +62,7 @@ enum option_id {
     OPTION_FROM,
     OPTION_FILE,
     OPTION_FILES,
+    OPTION_WAIT_FOR,
 };
 
 struct option_spec {

@@ -109,6 +109,12 @@ static const struct option_spec models_options[] = {
     {0},
 };
 
+static const struct option_spec mcp_options[] = {
+    {OPTION_OUTPUT, "output", "DIR", "copy finished videos there, as ID.mp4, with your own rights"},
+    {OPTION_WAIT_FOR, "wait", "D", "how long a tool waits for its video, at most 50s (45s)"},
+    {0},
+};
+
 static const char generate_more[] =
     "PROMPT - reads standard input. With --wait the path of the video is printed in place of the\n"
     "id; with --output, where it was written: FILE, and FILE-1 and so on for further samples.\n\n"
@@ -136,6 +142,17 @@ static const char wait_more[] =
     "ID may be the beginning of an id, or 'last': your newest job. A held or uncertain job ends "
     "the\n"
     "wait too, since only a person can move it on. --timeout D stops waiting after D.";
+
+static const char mcp_more[] =
+    "Speaks the Model Context Protocol on standard input and output, for agents and editors that\n"
+    "start it themselves:\n\n"
+    "  {\"mcpServers\": {\"veod\": {\"command\": \"veoctl\", \"args\": [\"mcp\"]}}}\n\n"
+    "Its tools make videos from text and from images, wait for them, list and cancel them, and "
+    "tell\n"
+    "costs and models; all as the user that runs it. Where the agent starts programs without your\n"
+    "environment, name the socket: \"args\": [\"--socket\", \"PATH\", \"mcp\"]. A video that takes "
+    "longer\n"
+    "than --wait goes on; the agent is told to wait for it again.";
 
 static const struct ctl_command commands[] = {
     {"generate", "[OPTION…] PROMPT…", "ask for a video; prints the job's id", generate_options,
@@ -166,6 +183,8 @@ static const struct ctl_command commands[] = {
     {"reload", "", "let the daemon read its configuration anew", NULL, cmd_reload, NULL},
     {"raw", "LINE…", "send a line of the protocol as it is, and print what comes", NULL, cmd_raw,
      "Ends with the line's OK, ERR or DATA; WATCH goes on until it is interrupted."},
+    {"mcp", "[OPTION…]", "the tools for agents, over MCP on standard input and output",
+     mcp_options, cmd_mcp, mcp_more},
     {"help", "[COMMAND]", "this list, or a command's options", NULL, cmd_help, NULL},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])

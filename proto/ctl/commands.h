@@ -45,6 +45,7 @@ int cmd_ping(struct ctl *ctl, struct args *args);
 int cmd_hello(struct ctl *ctl, struct args *args);
 int cmd_reload(struct ctl *ctl, struct args *args);
 int cmd_raw(struct ctl *ctl, struct args *args);
+int cmd_mcp(struct ctl *ctl, struct args *args);
 int cmd_help(struct ctl *ctl, struct args *args);
 
 #endif
