@@ -5,6 +5,7 @@
 
 #include "tests/sim/auth.h"
 #include "tests/sim/chat.h"
+#include "tests/sim/content.h"
 #include "tests/sim/files.h"
 #include "tests/sim/interactions.h"
 #include "tests/sim/models.h"
@@ -56,6 +57,8 @@ static const struct route routes[] = {
     {"DELETE", "/{v}/interactions/{i}", OMNI, EVENT_OTHER, interactions_serve_delete},
     {"GET", "/{v}/models", GEMINI, EVENT_OTHER, models_serve_list},
     {"GET", "/{v}/models/{m}", GEMINI, EVENT_OTHER, models_serve_one},
+    {"POST", "/{v}/models/{m}:generateContent", GEMINI, EVENT_CHAT, content_serve_generate},
+    {"POST", "/{v}/models/{m}:streamGenerateContent", GEMINI, EVENT_CHAT, content_serve_stream},
     {"POST", "/{v}/models/{m}:{i}", GEMINI, EVENT_OTHER, predict_serve_method},
 
     {"POST", PUBLISHED ":predictLongRunning", VERTEX, EVENT_SUBMIT, vertex_serve_submit},
