@@ -24,6 +24,7 @@ enum option_id {
     OPTION_OUTPUT = 'o',
     OPTION_STATE = 's',
     OPTION_LABEL = 'l',
+    OPTION_CONTINUE = 'c',
     OPTION_JSON = 256,
     OPTION_SOCKET,
     OPTION_TIMEOUT,
@@ -63,6 +64,7 @@ enum option_id {
     OPTION_FILE,
     OPTION_FILES,
     OPTION_WAIT_FOR,
+    OPTION_SESSION,
 };
 
 struct option_spec {

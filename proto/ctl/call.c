@@ -13,6 +13,8 @@ int call_failed(struct ctl *ctl, const struct connection *connection, enum conne
     if (result == CONNECTION_INTERRUPTED) {
         if (ctl->farewell)
             ctl_complain(ctl, "%s", ctl->farewell);
+        if (ctl->is_prompt && interrupt_take())
+            return EXIT_CANCELLED;
         interrupt_die();
     }
     ctl_complain(ctl, "%s", connection->problem);

@@ -94,6 +94,15 @@ static const struct option_spec forget_options[] = {
     {0},
 };
 
+static const struct option_spec ask_options[] = {
+    {OPTION_SESSION, "session", "ID", "go on with that conversation; 'last': with the last one"},
+    {OPTION_CONTINUE, "continue", NULL, "the same as --session last"},
+    {OPTION_OUTPUT, "output", "DIR", "write the videos there, as ID.mp4; or into one FILE"},
+    {OPTION_OVERWRITE, "overwrite", NULL, "--output may replace files"},
+    {OPTION_RECONNECT, "reconnect", "D", "look for a lost daemon that long (60s)"},
+    {0},
+};
+
 static const struct option_spec cost_options[] = {
     {OPTION_BY, "by", "WHAT", "day, owner, provider, model or label:NAME (day)"},
     {OPTION_SINCE, "since", "T", "only what was charged since a time, or in the last D"},
@@ -143,6 +152,19 @@ static const char wait_more[] =
     "the\n"
     "wait too, since only a person can move it on. --timeout D stops waiting after D.";
 
+static const char ask_more[] =
+    "A model picks what to generate, waits for it, and answers: on standard output, while the "
+    "steps\n"
+    "and the videos' paths are told on standard error. WORDS - reads standard input. Images may "
+    "be\n"
+    "named by their path, which counts from the current folder, and must be readable by you.\n\n"
+    "Without WORDS on a terminal: a prompt, whose lines are one conversation; /help tells of it.\n"
+    "Without WORDS and with --session: the answer of that session's last turn, which is waited "
+    "for.\n\n"
+    "Ctrl-C cancels the turn; what was submitted goes on. --timeout D stops waiting after D, and "
+    "the\n"
+    "turn goes on, as it does when veoctl is killed or veod restarts.";
+
 static const char mcp_more[] =
     "Speaks the Model Context Protocol on standard input and output, for agents and editors that\n"
     "start it themselves:\n\n"
@@ -159,6 +181,8 @@ static const struct ctl_command commands[] = {
      cmd_generate, generate_more},
     {"batch", "[OPTION…] FILE.jsonl|-", "ask for many: one JSON object or string a line",
      batch_options, cmd_batch, batch_more},
+    {"ask", "[OPTION…] [WORDS…]", "say what is wished for; a model makes the videos", ask_options,
+     cmd_ask, ask_more},
     {"put", "FILE…", "keep files with the daemon; prints their blobs", NULL, cmd_put,
      "A blob (sha256-…) can be named wherever an image or a video can, here and in a batch."},
     {"status", "ID", "all that is known of a job", NULL, cmd_status, NULL},
@@ -183,8 +207,8 @@ static const struct ctl_command commands[] = {
     {"reload", "", "let the daemon read its configuration anew", NULL, cmd_reload, NULL},
     {"raw", "LINE…", "send a line of the protocol as it is, and print what comes", NULL, cmd_raw,
      "Ends with the line's OK, ERR or DATA; WATCH goes on until it is interrupted."},
-    {"mcp", "[OPTION…]", "the tools for agents, over MCP on standard input and output",
-     mcp_options, cmd_mcp, mcp_more},
+    {"mcp", "[OPTION…]", "the tools for agents, over MCP on standard input and output", mcp_options,
+     cmd_mcp, mcp_more},
     {"help", "[COMMAND]", "this list, or a command's options", NULL, cmd_help, NULL},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])

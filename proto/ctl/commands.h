@@ -38,6 +38,7 @@ int cmd_hold(struct ctl *ctl, struct args *args);
 int cmd_release(struct ctl *ctl, struct args *args);
 int cmd_forget(struct ctl *ctl, struct args *args);
 int cmd_why(struct ctl *ctl, struct args *args);
+int cmd_ask(struct ctl *ctl, struct args *args);
 int cmd_models(struct ctl *ctl, struct args *args);
 int cmd_cost(struct ctl *ctl, struct args *args);
 int cmd_stats(struct ctl *ctl, struct args *args);

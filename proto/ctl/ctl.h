@@ -29,6 +29,7 @@ struct ctl {
     bool json;
     int64_t timeout_ms;   /* below 0: not given */
     const char *farewell; /* said when a signal ends it; may be NULL */
+    bool is_prompt;       /* Ctrl-C ends what is being done, not the program */
     struct stream out;
     struct stream err;
 };

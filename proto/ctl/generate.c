@@ -6,6 +6,7 @@
 #include "proto/ctl/fetch.h"
 #include "proto/ctl/media.h"
 #include "proto/ctl/select.h"
+#include "proto/ctl/words.h"
 #include "proto/limits.h"
 #include "proto/line.h"
 #include "proto/mem.h"
@@ -198,23 +199,6 @@ static int take_option(struct generate *g, const struct args *args, enum option_
     }
 }
 
-static void read_prompt(struct buf *text)
-{
-    for (int c; !text->failed && (c = getchar()) != EOF;)
-        buf_add_byte(text, (char)c);
-    while (text->length > 0 && strchr("\r\n", text->data[text->length - 1]))
-        text->length--;
-}
-
-static void join_words(struct buf *text, char **words, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (i > 0)
-            buf_add_byte(text, ' ');
-        buf_add_text(text, words[i]);
-    }
-}
-
 static int check_prompt(struct generate *g, const struct buf *prompt)
 {
     if (prompt->failed || prompt->length > LIMIT_PROMPT) {
@@ -235,10 +219,7 @@ static int take_prompt(struct generate *g, char **words, size_t count)
     if (count == 0)
         return ctl_usage(g->ctl, "the prompt is missing");
     buf_init(&prompt, LIMIT_PROMPT + strlen("\r\n"));
-    if (count == 1 && strcmp(words[0], "-") == 0)
-        read_prompt(&prompt);
-    else
-        join_words(&prompt, words, count);
+    words_join(&prompt, words, count);
     int status = check_prompt(g, &prompt);
     if (status == EXIT_ALL_DONE) {
         jsonw_name(&g->w, "prompt");

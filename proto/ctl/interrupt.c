@@ -42,6 +42,14 @@ bool interrupt_pending(void)
     return caught != 0;
 }
 
+bool interrupt_take(void)
+{
+    bool is_key = caught == SIGINT;
+    if (is_key)
+        caught = 0;
+    return is_key;
+}
+
 int interrupt_poll(struct pollfd *fds, nfds_t count, int64_t timeout_ms)
 {
     if (interrupt_pending()) {

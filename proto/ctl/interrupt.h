@@ -10,6 +10,10 @@
 void interrupt_catch(void);
 bool interrupt_pending(void);
 
+/* Takes a Ctrl-C: true if one was caught, and then nothing is pending any more. A signal that is
+ * meant to end the program stays. */
+bool interrupt_take(void);
+
 /* As poll(2); -1 with EINTR when a signal was caught, also one that came before the call. Other
  * signals (a resized window) end it early with 0. */
 int interrupt_poll(struct pollfd *fds, nfds_t count, int64_t timeout_ms);

@@ -38,16 +38,20 @@ struct progress *progress_new(struct ctl *ctl)
     return progress;
 }
 
+static void free_entry(struct entry *entry)
+{
+    free(entry->id);
+    free(entry->state);
+    free(entry->reason);
+}
+
 void progress_free(struct progress *progress)
 {
     if (!progress)
         return;
     progress_clear(progress);
-    for (size_t i = 0; i < progress->count; i++) {
-        free(progress->entries[i].id);
-        free(progress->entries[i].state);
-        free(progress->entries[i].reason);
-    }
+    for (size_t i = 0; i < progress->count; i++)
+        free_entry(&progress->entries[i]);
     free(progress->entries);
     free(progress);
 }
@@ -98,6 +102,19 @@ static void print_change(struct ctl *ctl, const struct entry *entry)
     buf_addf(&line, "%s%s", *entry->reason ? ": " : "", entry->reason);
     fprintf(ctl->err.file, "%s\n", buf_text(&line));
     buf_free(&line);
+}
+
+void progress_drop(struct progress *progress, const char *id)
+{
+    size_t at = 0;
+    while (at < progress->count && strcmp(progress->entries[at].id, id) != 0)
+        at++;
+    if (at == progress->count)
+        return;
+    free_entry(&progress->entries[at]);
+    progress->count--;
+    memmove(&progress->entries[at], &progress->entries[at + 1],
+            (progress->count - at) * sizeof(struct entry));
 }
 
 static bool is_same(const char *a, const char *b)

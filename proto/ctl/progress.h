@@ -18,6 +18,9 @@ void progress_free(struct progress *progress); /* takes NULL; leaves the termina
 /* Takes a job or an event of one. */
 void progress_take(struct progress *progress, struct json_value job);
 
+/* There is no more to say of that job. */
+void progress_drop(struct progress *progress, const char *id);
+
 /* Draws anew, if this is a terminal; to be called every PROGRESS_TICK_MS. */
 void progress_draw(struct progress *progress);
 

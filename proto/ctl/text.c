@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #include <wchar.h>
 
 #include "proto/line.h"
@@ -72,6 +73,19 @@ void text_clean(struct buf *out, const char *text, size_t length)
         struct character c = next_character(text + at, length - at);
         add_clean(out, c);
         at += c.length;
+    }
+}
+
+void text_clean_lines(struct buf *out, const char *text, size_t length)
+{
+    for (size_t at = 0; at < length;) {
+        const char *newline = memchr(text + at, '\n', length - at);
+        size_t stop = newline ? (size_t)(newline - text) : length;
+        bool has_cr = newline && stop > at && text[stop - 1] == '\r';
+        text_clean(out, text + at, stop - at - has_cr);
+        if (newline)
+            buf_add_byte(out, '\n');
+        at = stop + (newline != NULL);
     }
 }
 

@@ -11,6 +11,9 @@
  * C1, marks of direction) and each byte that isn't UTF-8. */
 void text_clean(struct buf *out, const char *text, size_t length);
 
+/* As text_clean, but lines stay lines. */
+void text_clean_lines(struct buf *out, const char *text, size_t length);
+
 /* As text_clean, but at most `columns` wide; what is cut ends in '…'. */
 void text_cut(struct buf *out, const char *text, size_t length, size_t columns);
 

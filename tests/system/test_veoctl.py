@@ -28,7 +28,7 @@ from scripted import (Close, Daemon, HANG, ID, ID2, ID3, VEOCTL, daemon, done,  
 def test_help_lists_every_command():
     result = run_bare("--help")
     assert result.status == 0
-    for name in ("generate batch put status list wait watch get cancel retry hold release forget "
+    for name in ("generate batch ask put status list wait watch get cancel retry hold release forget "
                  "why models cost stats ping hello reload raw help").split():
         assert re.search(rf"^  {name} ", result.out, re.M), name
         for words in ([name, "--help"], ["help", name], ["--json", name, "-h"]):

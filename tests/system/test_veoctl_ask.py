@@ -1,0 +1,1012 @@
+"""veoctl ask against a scripted daemon: the steps, the end, the prompt, and what goes wrong."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import signal
+import stat
+import struct
+import subprocess
+import termios
+import threading
+import time
+
+import pytest
+
+from scripted import (Close, HANG, ID, ID2, ID3, VEOCTL, daemon, done, environment, job,  # noqa: F401
+                      lists, plain, run_bare, until)
+
+SESSION = "01JS0000000000000000000001"
+SESSION2 = "01JS0000000000000000000002"
+PATH = f"/var/lib/veod/videos/0/{ID}.mp4"
+TEXT = "generate_video_from_text"
+ARGUMENTS = {"prompt": "a golden retriever running through sunflowers", "aspect_ratio": "9:16",
+             "resolution": "720p"}
+
+
+class Turn:
+    """What the fake daemon says in the course of one ASK."""
+
+    def __init__(self, command, session=SESSION):
+        self.command = command
+        self.session = session
+
+    def step(self, step, **members):
+        self.command.event({"session": self.session, "step": step, **members})
+
+    def asked(self):
+        self.step("asked", text=self.command.object.get("text", "?"))
+
+    def thinking(self, round=1):
+        self.step("thinking", round=round, model="gemini-test")
+
+    def calling(self, call=1, tool=TEXT, arguments=None):
+        self.step("calling", call=call, tool=tool,
+                  arguments=ARGUMENTS if arguments is None else arguments)
+
+    def job(self, state, call=1, id=ID, **members):
+        self.step("job", call=call, event=7, id=id, state=state, at="2026-11-23T01:00:00.000Z",
+                  **members)
+
+    def result(self, call=1, tool=TEXT, **result):
+        self.step("result", call=call, tool=tool, result=result)
+
+    def video(self, call=1, id=ID):
+        for state in ("queued", "running", "done"):
+            self.job(state, call, id)
+        self.result(call, success=True, status="completed", job=id, duration_seconds=8,
+                    path=f"/var/lib/veod/videos/0/{id}.mp4", cost_usd=3.2)
+
+    def end(self, text="Here it is.", jobs=(), finish="answer", **members):
+        text = {"text": text} if text is not None else {}
+        self.command.ok({**text, "session": self.session, "jobs": list(jobs), "finish": finish,
+                         "rounds": 2, "tokens": 345, **members})
+
+
+def makes_a_video(command):
+    turn = Turn(command)
+    turn.asked()
+    turn.thinking()
+    turn.calling()
+    turn.video()
+    turn.thinking(2)
+    turn.end(jobs=[done()])
+
+
+def answers(text="Hello.", **members):
+    def handler(command):
+        turn = Turn(command)
+        turn.asked()
+        turn.thinking()
+        turn.end(text, **members)
+    return handler
+
+
+@pytest.fixture
+def state(tmp_path):
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def ask(daemon, state):
+    def run(*words, env=None, json=False, **options):
+        env = env or environment(XDG_STATE_HOME=str(state), LC_ALL="C.UTF-8")
+        return run_bare("--socket", daemon.path, *(["--json"] if json else []), "ask", *words,
+                        env=env, **options)
+    return run
+
+
+# ---- one turn, elsewhere than on a terminal ----
+
+
+def test_answer_alone_on_standard_output(daemon, ask):
+    daemon.on("ASK", makes_a_video)
+    result = ask("a", "dog")
+    assert result.status == 0
+    assert result.out == "Here it is.\n"
+    assert result.err.splitlines() == [
+        "thinking (round 1)",
+        f'▸ {TEXT}  "a golden retriever running through sunflowers"  9:16 720p',
+        f"{ID} queued", f"{ID} running", f"{ID} done",
+        f"✓ {ID}  8s video  $3.20  {PATH}",
+        "thinking (round 2)",
+        f"{PATH}  5 B",
+        f"go on: veoctl ask --session last …  (session {SESSION})"]
+
+
+def test_what_is_sent(daemon, ask, tmp_path):
+    daemon.on("ASK", answers())
+    ask("two", "words", cwd=tmp_path)
+    ask("-", stdin="zwei\nHünde\r\n".encode(), cwd="/")
+    assert [c.object for c in daemon.sent("ASK")] == [
+        {"text": "two words", "directory": str(tmp_path)},
+        {"text": "zwei\nHünde", "directory": "/"}]
+
+
+def test_marks_follow_the_locale(daemon, ask, state):
+    daemon.on("ASK", makes_a_video)
+    env = environment(XDG_STATE_HOME=str(state), LC_ALL="C")
+    result = ask("a dog", env=env)
+    assert f"> {TEXT}" in result.err and f"+ {ID}" in result.err
+    assert "▸" not in result.err and "✓" not in result.err
+
+
+def test_json_is_what_was_sent(daemon, ask):
+    daemon.on("ASK", makes_a_video)
+    result = ask("a dog", json=True)
+    assert result.status == 0 and result.err == ""
+    assert [o.get("step", "OK") for o in result.objects] == [
+        "asked", "thinking", "calling", "job", "job", "job", "result", "thinking", "OK"]
+    assert result.objects[-1]["finish"] == "answer"
+    daemon.on("ASK", lambda c: c.err("unavailable", "no model", session=SESSION, jobs=[]))
+    result = ask("a dog", json=True)
+    assert result.status == 8
+    assert result.objects == [{"code": "unavailable", "message": "no model", "session": SESSION,
+                               "jobs": []}]
+
+
+def test_text_is_cleaned_and_keeps_its_lines(daemon, ask):
+    daemon.on("ASK", answers("One\r\n\ttwo \x1b[31m\x07 – ‮three\n"))
+    assert ask("x").out == "One\n two ?[31m? – ?three\n"
+
+
+def test_words_of_the_model_between_calls(daemon, ask):
+    def handler(command):
+        turn = Turn(command)
+        turn.asked()
+        turn.step("text", text="I'll try\n\x1b]0;x\x07that.")
+        turn.end(None)
+    daemon.on("ASK", handler)
+    result = ask("x")
+    assert "I'll try\n?]0;x?that.\n" in result.err
+    assert result.out == "" and result.status == 0
+
+
+def one_result(**result):
+    def handler(command):
+        turn = Turn(command)
+        turn.asked()
+        turn.calling()
+        turn.result(**result)
+        turn.end("So.")
+    return handler
+
+
+@pytest.mark.parametrize("result, shown", [
+    ({"success": False, "status": "filtered", "job": ID, "error": "a famous face",
+      "code": "filtered"}, f"✗ {ID}  filtered: a famous face (filtered)"),
+    ({"success": False, "status": "failed", "error": "prompt is missing",
+      "code": "invalid-argument"}, f"✗ {TEXT}  failed: prompt is missing (invalid-argument)"),
+    ({"success": True, "status": "processing", "job": ID}, f"· {ID}  processing"),
+    ({"success": True, "status": "completed", "operation_name": "models/x/operations/y",
+      "video_uri": "https://example.com/v"}, "✓ video  https://example.com/v"),
+    ({"error": "\x1b[2J\nwiped"}, f"✗ {TEXT}  ?[2J wiped"),
+])
+def test_results(daemon, ask, result, shown):
+    daemon.on("ASK", one_result(**result))
+    assert shown in ask("x").err.splitlines()
+
+
+@pytest.mark.parametrize("arguments, shown", [
+    ({"prompt": "a cat", "negative_prompt": "rain", "duration_seconds": 6, "wait": False,
+      "image_path": "cat.png", "model": ""},
+     '"a cat" negative_prompt="rain" 6s wait=no cat.png'),
+    ({"operation_name": "models/x/operations/y"}, "models/x/operations/y"),
+    ('{"prompt": "a c', '"{"prompt": "a c"'),
+    ({}, ""),
+    ({"prompt": 7, "x": {"y": [1]}}, 'x={"y": [1]}'),
+])
+def test_arguments(daemon, ask, arguments, shown):
+    def handler(command):
+        turn = Turn(command)
+        turn.calling(arguments=arguments)
+        turn.end("So.")
+    daemon.on("ASK", handler)
+    line = next(each for each in ask("x").err.splitlines() if each.startswith("▸"))
+    assert re.sub(r"(?<=[\[:,]) | +", " ", line).replace('": [', '": [') in (
+        f"▸ {TEXT} {shown}".rstrip(), f"▸ {TEXT} {shown}".replace('": [', '":['))
+
+
+def test_retries_are_told(daemon, ask):
+    def handler(command):
+        turn = Turn(command)
+        turn.asked()
+        turn.thinking()
+        turn.step("retrying", message="the model is overloaded", delay_seconds=2.5)
+        turn.end()
+    daemon.on("ASK", handler)
+    assert "↻ the model is overloaded; trying again in 2.5s" in ask("x").err
+
+
+def test_unknown_steps_are_ignored(daemon, ask):
+    def handler(command):
+        turn = Turn(command)
+        turn.step("dancing", partner="you")
+        command.event({})
+        turn.end("So.", unknown=[1])
+    daemon.on("ASK", handler)
+    result = ask("x")
+    assert (result.status, result.out) == (0, "So.\n")
+
+
+# ---- how it ends ----
+
+
+@pytest.mark.parametrize("finish, status, said", [
+    ("answer", 0, None), ("rounds", 1, "too many rounds"), ("tokens", 1, "too many tokens"),
+    ("time", 1, "it took too long"), ("length", 1, "was cut"), ("refused", 1, "the model refused"),
+    ("cancelled", 6, "was cancelled"), ("whatever", 1, "without an answer")])
+def test_finish(daemon, ask, finish, status, said):
+    daemon.on("ASK", answers("So.", finish=finish))
+    result = ask("x")
+    assert result.status == status and result.out == "So.\n"
+    assert ("veoctl: ask: " in result.err) == bool(said) and (said or "") in result.err
+    daemon.on("ASK", answers(None, finish=finish, message="because of that"))
+    result = ask("x")
+    assert result.status == status and "veoctl: ask: because of that\n" in result.err
+
+
+@pytest.mark.parametrize("states, status", [
+    (["done", "done"], 0), (["done", "filtered"], 1), (["failed"], 1), (["uncertain", "done"], 7),
+    (["cancelled"], 6), (["held"], 8), (["running"], 5), ([], 0)])
+def test_status_of_the_jobs(daemon, ask, states, status):
+    jobs = [job(id, state) for id, state in zip([ID, ID2], states)]
+    daemon.on("ASK", answers("So.", jobs=jobs))
+    result = ask("x")
+    assert result.status == status
+    for id, state in zip([ID, ID2], states):
+        hint = {"running": f"{ID} is still running: veoctl wait {ID}", "held": f"{ID} is held",
+                "uncertain": f"{ID} is uncertain: veoctl why {ID}"}.get(state)
+        assert not hint or hint in result.err
+
+
+@pytest.mark.parametrize("code, status", [
+    ("unavailable", 8), ("conflict", 8), ("not-found", 3), ("invalid-argument", 2), ("internal", 9)])
+def test_errors(daemon, ask, code, status):
+    daemon.on("ASK", lambda c: c.err(code, "so it is", session=SESSION, jobs=[ID, ID2]))
+    result = ask("x")
+    assert result.status == status and result.out == ""
+    assert f"veoctl: ask: so it is ({code})\n" in result.err
+    assert f"its jobs go on: veoctl wait {ID} {ID2}\n" in result.err
+    assert SESSION in result.err
+
+
+def test_time_out_ends_the_waiting_only(daemon, ask):
+    daemon.on("ASK", lambda c: Turn(c).asked())
+    result = ask("--timeout", "300ms", "x")
+    assert result.status == 5
+    assert f"timed out; the turn goes on: veoctl ask --session {SESSION}" in result.err
+    assert len(daemon.sent("ASK")) == 1
+
+
+@pytest.mark.parametrize("words, message", [
+    ([], "the words are missing"), ([""], "the words are empty"), ([b"\xff"], "not UTF-8"),
+    (["-o", "-", "x"], "standard output is for the answer"),
+    (["-o", "/no/such/folder/x.mp4", "x"], "can't write in /no/such/folder"),
+    (["--session", "../x", "x"], "expected an id, or 'last'"),
+    (["-c", "x"], "there is no last session"),
+    (["--session", "last"], "there is no last session"),
+    (["--reconnect", "x", "x"], "--reconnect: expected a duration")])
+def test_usage(daemon, ask, words, message):
+    result = ask(*[os.fsdecode(w) if isinstance(w, bytes) else w for w in words])
+    assert result.status == 2 and message in result.err and daemon.commands == []
+
+
+def test_too_many_words(daemon, ask):
+    for size in (65500, 200000):
+        result = ask("-", stdin=size * b"x")
+        assert result.status == 8 and "the words have more than" in result.err
+    assert daemon.commands == []
+
+
+# ---- sessions ----
+
+
+def test_the_last_session_is_remembered(daemon, ask, state):
+    daemon.on("ASK", answers())
+    ask("one")
+    kept = state / "veoctl" / "session"
+    assert kept.read_text() == SESSION + "\n"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
+    ask("-c", "two")
+    ask("--continue", "three")
+    ask("--session", "last", "four")
+    ask("--session", SESSION2, "five")
+    assert [c.object.get("session") for c in daemon.sent("ASK")] == [
+        None, SESSION, SESSION, SESSION, SESSION2]
+
+
+def test_the_home_folder_will_do(daemon, ask, tmp_path):
+    daemon.on("ASK", answers())
+    env = environment(HOME=str(tmp_path / "home"), XDG_STATE_HOME="relative")
+    ask("one", env=env, cwd=tmp_path)
+    assert (tmp_path / "home/.local/state/veoctl/session").read_text() == SESSION + "\n"
+    assert not (tmp_path / "relative").exists()
+
+
+def test_not_to_remember_is_only_told(daemon, ask, state):
+    state.write_text("a file, where a folder belongs")
+    daemon.on("ASK", answers())
+    result = ask("one")
+    assert result.status == 0 and result.out == "Hello.\n"
+    assert result.err.count("note: '--session last' won't find this one: Not a directory") == 1
+
+
+def test_an_answer_is_picked_up(daemon, ask):
+    daemon.on("ASK", lambda c: Turn(c).end("Ready.", jobs=[done()]))
+    result = ask("--session", SESSION[:8])
+    assert (result.status, result.out) == (0, "Ready.\n")
+    assert daemon.sent("ASK")[0].object == {"session": SESSION[:8]}
+
+
+# ---- videos ----
+
+
+def serves_videos(daemon):
+    daemon.on("GET", lambda c: c.data(b"video:" + c.object["id"].encode()))
+
+
+def test_output_to_a_folder(daemon, ask, tmp_path):
+    serves_videos(daemon)
+    daemon.on("ASK", answers("So.", jobs=[done(), job(ID2, "filtered"), done(ID3)]))
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    result = ask("-o", folder, "x")
+    assert result.status == 1 and result.out == "So.\n"
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == {
+        f"{id}.mp4": b"video:" + id.encode() for id in (ID, ID3)}
+    assert f"{folder}/{ID}.mp4\n{folder}/{ID3}.mp4\n" in result.err
+
+
+def test_output_to_a_file(daemon, ask, tmp_path):
+    serves_videos(daemon)
+    daemon.on("ASK", answers("So.", jobs=[done()]))
+    assert ask("-o", tmp_path / "dog.mp4", "x").status == 0
+    assert (tmp_path / "dog.mp4").read_bytes() == b"video:" + ID.encode()
+    before = len(daemon.sent("ASK"))
+    result = ask("-o", tmp_path / "dog.mp4", "x")
+    assert result.status == 2 and "dog.mp4" in result.err and len(daemon.sent("ASK")) == before
+    assert ask("--overwrite", "-o", tmp_path / "dog.mp4", "x", json=True).status == 0
+
+
+def test_further_videos_are_numbered(daemon, ask, tmp_path):
+    serves_videos(daemon)
+    two = [{"path": "/a", "bytes": 1}, {"path": "/b", "bytes": 1}]
+    daemon.on("ASK", answers("So.", jobs=[done(files=two), done(ID2)]))
+    assert ask("-o", tmp_path / "dog.mp4", "x").status == 0
+    assert sorted(p.name for p in tmp_path.glob("dog*")) == ["dog-1.mp4", "dog-2.mp4", "dog.mp4"]
+    assert [c.object.get("file", 0) for c in daemon.sent("GET")] == [0, 1, 0]
+
+
+def test_a_video_that_cannot_be_fetched(daemon, ask, tmp_path):
+    daemon.on("GET", lambda c: c.err("not-found", "gone"))
+    daemon.on("ASK", answers("So.", jobs=[done()]))
+    result = ask("-o", tmp_path / "dog.mp4", "x")
+    assert result.status == 3
+    assert f"the video is there all the same: veoctl get {ID}" in result.err
+    assert not (tmp_path / "dog.mp4").exists()
+
+
+# ---- a daemon that goes away ----
+
+
+def restart(daemon):
+    daemon.stop()
+    daemon.start()
+
+
+def run_in_background(daemon, state, *words):
+    return subprocess.Popen([VEOCTL, "--socket", daemon.path, "ask", *words],
+                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE,
+                            env=environment(XDG_STATE_HOME=str(state), LC_ALL="C.UTF-8"))
+
+
+def test_a_turn_goes_on_after_a_restart(daemon, state):
+    began = threading.Event()
+
+    def begin(command):
+        turn = Turn(command)
+        turn.asked()
+        turn.thinking()
+        turn.calling()
+        turn.job("running")
+        began.set()
+
+    def go_on(command):
+        turn = Turn(command)
+        turn.job("done")
+        turn.result(success=True, status="completed", job=ID)
+        turn.end(jobs=[done()])
+    daemon.on("ASK", begin, go_on)
+    process = run_in_background(daemon, state, "a", "dog")
+    assert began.wait(HANG)
+    until(lambda: (state / "veoctl/session").exists())
+    restart(daemon)
+    out, err = process.communicate(timeout=HANG)
+    assert process.returncode == 0 and out == b"Here it is.\n"
+    assert daemon.sent("ASK")[1].object == {"session": SESSION}
+    assert err.count(b"the daemon went away") == 1 and err.count(ID.encode() + b" running") == 1
+
+
+def test_words_are_not_said_twice(daemon, ask):
+    def close(command):
+        raise Close
+    daemon.on("ASK", close)
+    result = ask("x")
+    assert result.status == 4
+    assert "whether the daemon took the words isn't known" in result.err
+    assert len(daemon.sent("ASK")) == 1
+
+
+def test_words_are_said_again_to_the_next_daemon(daemon, ask):
+    daemon.on("ASK", lambda c: c.err("draining", "stopping"), answers())
+    result = ask("x")
+    assert (result.status, result.out) == (0, "Hello.\n")
+    assert [c.object["text"] for c in daemon.sent("ASK")] == ["x", "x"]
+
+
+def test_a_daemon_that_stays_away(daemon, state):
+    asked = threading.Event()
+
+    def begin(command):
+        Turn(command).asked()
+        asked.set()
+    daemon.on("ASK", begin)
+    process = run_in_background(daemon, state, "--reconnect", "300ms", "x")
+    assert asked.wait(HANG)
+    until(lambda: (state / "veoctl/session").exists())
+    daemon.stop()
+    _, err = process.communicate(timeout=HANG)
+    assert process.returncode == 4
+    assert f"the turn goes on: veoctl ask --session {SESSION}".encode() in err
+
+
+def test_no_daemon(ask, daemon):
+    daemon.stop()
+    result = ask("x")
+    assert result.status == 4 and "veod isn't running" in result.err
+
+
+# ---- Ctrl-C ----
+
+
+class Cancellable:
+    """A turn that goes on until it is cancelled."""
+
+    def __init__(self, daemon, answer=True):
+        self.asked = threading.Event()
+        self.answer = answer
+        self.turn = None
+        daemon.on("ASK", self.handle)
+
+    def handle(self, command):
+        if command.object.get("cancel"):
+            if self.answer:
+                command.ok({"session": SESSION, "cancelled": True})
+                self.turn.job("cancelled")
+                self.turn.end(None, jobs=[job(state="cancelled"), done(ID2)], finish="cancelled")
+        else:
+            self.turn = Turn(command)
+            self.turn.asked()
+            self.turn.calling()
+            self.turn.job("queued")
+            self.asked.set()
+
+
+def test_ctrl_c_cancels(daemon, state):
+    it = Cancellable(daemon)
+    process = run_in_background(daemon, state, "x")
+    assert it.asked.wait(HANG)
+    until(lambda: (state / "veoctl/session").exists())
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=HANG)
+    assert process.returncode == 6 and out == b""
+    assert daemon.sent("ASK")[1].object == {"session": SESSION, "cancel": True}
+    assert daemon.sent("ASK")[1].tag != daemon.sent("ASK")[0].tag
+    for said in ("cancelling", "the turn was cancelled", f"/var/lib/veod/videos/0/{ID2}.mp4",
+                 f"(session {SESSION})"):
+        assert said.encode() in err, err
+
+
+def test_ctrl_c_before_the_session_is_known(daemon, state):
+    asked = threading.Event()
+    commands = []
+
+    def handle(command):
+        if command.object.get("cancel"):
+            command.ok({"session": SESSION, "cancelled": True})
+            Turn(commands[0]).end(None, finish="cancelled")
+        else:
+            commands.append(command)
+            asked.set()
+    daemon.on("ASK", handle)
+    process = run_in_background(daemon, state, "x")
+    assert asked.wait(HANG)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.readline().startswith(b"veoctl: ask: cancelling")
+    Turn(commands[0]).asked()
+    process.communicate(timeout=HANG)
+    assert process.returncode == 6
+
+
+def test_a_second_ctrl_c_leaves(daemon, state):
+    it = Cancellable(daemon, answer=False)
+    process = run_in_background(daemon, state, "x")
+    assert it.asked.wait(HANG)
+    process.send_signal(signal.SIGINT)
+    until(lambda: len(daemon.sent("ASK")) == 2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=HANG)
+    assert process.returncode == -signal.SIGINT
+    assert f"the turn goes on: veoctl ask --session {SESSION}".encode() in err
+
+
+def test_sigterm_leaves_the_turn_alone(daemon, state):
+    it = Cancellable(daemon)
+    process = run_in_background(daemon, state, "x")
+    assert it.asked.wait(HANG)
+    until(lambda: (state / "veoctl/session").exists())
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=HANG)
+    assert process.returncode == -signal.SIGTERM
+    assert b"the turn goes on" in err and len(daemon.sent("ASK")) == 1
+
+
+def test_ctrl_c_while_the_daemon_is_away(daemon, state):
+    it = Cancellable(daemon)
+    process = run_in_background(daemon, state, "x")
+    assert it.asked.wait(HANG)
+    until(lambda: (state / "veoctl/session").exists())
+    daemon.stop()
+    until(lambda: process.stderr.readline().startswith(b"veoctl: ask: the daemon went away"))
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.readline().startswith(b"veoctl: ask: cancelling")
+
+    def handle(command):
+        if command.object.get("cancel"):
+            command.ok({"session": SESSION, "cancelled": True})
+            it.turn.end(None, finish="cancelled")
+        else:
+            it.turn = Turn(command)
+    daemon.on("ASK", handle)
+    daemon.start()
+    process.communicate(timeout=HANG)
+    assert process.returncode == 6
+    assert [c.object for c in daemon.sent("ASK")[1:]] == [
+        {"session": SESSION}, {"session": SESSION, "cancel": True}]
+
+
+# ---- on a terminal ----
+
+
+class Terminal:
+    """veoctl with a terminal of its own, and somebody who types."""
+
+    def __init__(self, daemon, *words, columns=100, env=None, stdout=None, shell=None):
+        main, other = pty.openpty()
+        self.main = main
+        self.resize(columns, other)
+        self.process = subprocess.Popen(
+            [*(["bash", "-c", shell, "bash"] if shell else []), VEOCTL, "--socket", daemon.path,
+             "ask", *map(str, words)], stdin=other,
+            stdout=stdout or other, stderr=other, env=env, start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+        os.close(other)
+        self.text = ""
+        self.is_hung_up = False
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def resize(self, columns, fd=None):
+        fcntl.ioctl(fd or self.main, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+
+    def _read(self):
+        while not self.is_hung_up:
+            if not select.select([self.main], [], [], 0.05)[0]:
+                continue
+            try:
+                piece = os.read(self.main, 65536)
+            except OSError:
+                return
+            if not piece:
+                return
+            self.text += piece.decode(errors="replace")
+
+    @property
+    def plain(self):
+        return plain(self.text)
+
+    def see(self, text):
+        """Waits until it was shown."""
+        end = time.monotonic() + HANG
+        while text not in self.plain:
+            assert time.monotonic() < end and self.process.poll() is None or text in self.plain, (
+                f"{text!r} never came: {self.text}")
+            time.sleep(0.005)
+
+    def forget(self):
+        self.text = ""
+
+    def type(self, text):
+        os.write(self.main, text.encode() if isinstance(text, str) else text)
+
+    def hang_up(self):
+        self.is_hung_up = True
+        self.thread.join(HANG)
+        os.close(self.main)
+
+    def end(self):
+        status = self.process.wait(HANG)
+        self.hang_up()
+        assert "Sanitizer" not in self.text and "runtime error" not in self.text, self.text
+        return status
+
+
+@pytest.fixture
+def terminal(daemon, state):
+    started = []
+
+    def open_one(*words, **options):
+        members = {"XDG_STATE_HOME": str(state), "LC_ALL": "C.UTF-8", **options.pop("env", {})}
+        it = Terminal(daemon, *words, env=environment(**members), **options)
+        started.append(it)
+        return it
+    yield open_one
+    for it in started:
+        if it.process.poll() is None:
+            it.process.kill()
+            it.process.wait()
+
+
+def wait_for_jobs_look(daemon):
+    running = job(state="running", progress={"elapsed_ms": 30000, "expected_ms": 60000})
+    daemon.on("STATUS", lambda c: c.ok(running))
+
+
+def test_a_turn_on_a_terminal(daemon, terminal):
+    go = threading.Event()
+    seen = threading.Event()
+
+    def handler(command):
+        turn = Turn(command)
+        turn.asked()
+        turn.thinking()
+        def rest():
+            go.wait(HANG)
+            turn.calling()
+            turn.job("running")
+            seen.wait(HANG)
+            turn.job("done")
+            turn.result(success=True, status="completed", job=ID, path=PATH)
+            turn.end("# Done\n\nHere it is.", jobs=[done()])
+        threading.Thread(target=rest, daemon=True).start()
+    daemon.on("ASK", handler)
+    wait_for_jobs_look(daemon)
+    it = terminal("a dog")
+    it.see("thinking… 1s")
+    go.set()
+    it.see(f'▸ {TEXT}  "a golden retriever')
+    it.see("[#####-----]  50%")
+    seen.set()
+    assert it.end() == 0
+    assert "\x1b[32m✓ \x1b[0m" in it.text and "\x1b[36m▸ " in it.text
+    assert it.plain.endswith(f"✓ {ID}  video  {PATH}\n\n# Done\n\nHere it is.\n{PATH}  5 B\n"
+                             f"go on: veoctl ask --session last …  (session {SESSION})\n")
+
+
+@pytest.mark.parametrize("env, colour, redraws", [
+    ({"NO_COLOR": "1"}, False, True), ({"TERM": "dumb"}, False, False)])
+def test_terminal_manners(daemon, terminal, env, colour, redraws):
+    daemon.on("ASK", makes_a_video)
+    daemon.on("STATUS", lambda c: c.ok(job()))
+    it = terminal("a dog", env=env)
+    assert it.end() == 0
+    assert ("\x1b[3" in it.text) == colour and ("\x1b[" in it.text) == redraws
+    assert ("thinking…" in it.text) == redraws
+
+
+@pytest.mark.parametrize("columns", [20, 40, 60])
+def test_narrow_terminal(daemon, terminal, columns):
+    def handler(command):
+        turn = Turn(command)
+        turn.asked()
+        turn.thinking()
+        turn.calling()
+        turn.job("running")
+        turn.job("filtered", error={"message": 30 * "so ", "code": "filtered"})
+        turn.result(success=False, status="filtered", job=ID, error=30 * "so ", code="filtered")
+        turn.end("So.", jobs=[job(state="filtered")])
+    daemon.on("ASK", handler)
+    daemon.on("STATUS", lambda c: c.ok(job(state="running")))
+    it = terminal("a dog", columns=columns, env={"NO_COLOR": "1"})
+    assert it.end() == 1
+    steps = plain(re.sub(r"\r|\x1b\[\d*A", "\n", it.text.split("\nSo.")[0])).splitlines()
+    assert steps and all(len(each) < columns for each in steps), steps
+
+
+def test_standard_output_may_be_elsewhere(daemon, terminal, tmp_path):
+    daemon.on("ASK", makes_a_video)
+    daemon.on("STATUS", lambda c: c.ok(job()))
+    with open(tmp_path / "answer", "wb") as out:
+        it = terminal("a dog", stdout=out)
+        assert it.end() == 0
+    assert (tmp_path / "answer").read_text() == "Here it is.\n"
+    assert "Here it is" not in it.text and f"✓ {ID}" in it.plain
+
+
+def test_a_job_that_ends_after_its_result(daemon, terminal):
+    def handler(command):
+        turn = Turn(command)
+        turn.asked()
+        turn.calling()
+        turn.job("running")
+        turn.result(success=True, status="processing", job=ID)
+        turn.job("done", files=[{"path": PATH, "bytes": 5}])
+        turn.end("So.", jobs=[done()])
+    daemon.on("ASK", handler)
+    daemon.on("STATUS", lambda c: c.ok(job(state="running")))
+    it = terminal("a dog")
+    assert it.end() == 0
+    assert f"· {ID}  processing\n" in it.plain and f"✓ {ID} done  {PATH}\n" in it.plain
+
+
+# ---- the prompt ----
+
+START = "Ctrl-D leaves.\n> "
+
+
+def texts(daemon):
+    return [c.object.get("text") for c in daemon.sent("ASK")]
+
+
+def sessions(daemon):
+    return [c.object.get("session") for c in daemon.sent("ASK")]
+
+
+def test_a_conversation(daemon, terminal, state):
+    daemon.on("ASK", answers("First."), answers("Second."))
+    it = terminal()
+    it.see(START)
+    it.type("one\r")
+    it.see("First.")
+    it.type("two\r")
+    it.see("Second.")
+    it.type("\x04")
+    assert it.end() == 0
+    assert texts(daemon) == ["one", "two"] and sessions(daemon) == [None, SESSION]
+    assert f"(session {SESSION})" in it.plain
+    kept = state / "veoctl" / "history"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert "one\n" in kept.read_text() and "two\n" in kept.read_text()
+
+
+def test_editing_keys(daemon, terminal):
+    daemon.on("ASK", answers())
+    it = terminal()
+    it.see(START)
+    # home, delete to the end; a word taken back; an arrow; a backspace over a character of two bytes
+    it.type("gone\x01\x0b" "a brown\x17" "black\x1b[D\x1b[D\x1b[C\x05 Hündü\x7f\x08" "d – 犬\r")
+    it.see("Hello.")
+    it.type("\x04")
+    it.end()
+    assert texts(daemon) == ["a black Hünd – 犬"]
+
+
+def test_history(daemon, terminal):
+    daemon.on("ASK", answers("Eins."), answers("Zwei."), answers("Drei."), answers("Vier."))
+    it = terminal()
+    it.see(START)
+    it.type("ein Hünd \\ 犬\r")
+    it.see("Eins.")
+    it.type("\x1b[A!\r")
+    it.see("Zwei.")
+    it.type("\x04")
+    it.end()
+    it = terminal()
+    it.see(START)
+    it.type("\x1b[A\x1b[A\r")
+    it.see("Drei.")
+    it.type("\x12!\r\r")
+    it.see("Vier.")
+    it.type("\x04")
+    it.end()
+    assert texts(daemon) == ["ein Hünd \\ 犬", "ein Hünd \\ 犬!", "ein Hünd \\ 犬", "ein Hünd \\ 犬!"]
+
+
+def test_history_is_bounded(daemon, terminal, state):
+    daemon.on("ASK", answers())
+    folder = state / "veoctl"
+    folder.mkdir(parents=True)
+    (folder / "history").write_text("_HiStOrY_V2_\n" + "".join(f"line{i}\n" for i in range(3000)))
+    it = terminal()
+    it.see(START)
+    it.type("one more\r")
+    it.see("Hello.")
+    it.type("\x04")
+    it.end()
+    lines = (folder / "history").read_text().splitlines()
+    assert len(lines) == 1001 and lines[-1] == "one\\040more"
+
+
+@pytest.mark.parametrize("content", [b"", b"no history\n\xff\xff", 300000 * b"x",
+                                     b"_HiStOrY_V2_\n\0\0\n"], ids=len)
+def test_a_broken_history_does_no_harm(daemon, terminal, state, content):
+    daemon.on("ASK", answers())
+    (state / "veoctl").mkdir(parents=True)
+    (state / "veoctl/history").write_bytes(content)
+    it = terminal()
+    it.see(START)
+    it.type("\x1b[A\x15one\r")
+    it.see("Hello.")
+    it.type("\x04")
+    assert it.end() == 0
+    assert texts(daemon) == ["one"]
+
+
+def test_ctrl_c_clears_the_line(daemon, terminal):
+    daemon.on("ASK", answers())
+    it = terminal()
+    it.see(START)
+    it.type("never mind")
+    it.see("never mind")
+    it.forget()
+    it.type("\x03")
+    it.see("^C\n> ")
+    it.type("rather this\r")
+    it.see("Hello.")
+    it.type("\x04")
+    assert it.end() == 0
+    assert texts(daemon) == ["rather this"]
+
+
+def test_ctrl_c_cancels_the_turn_and_not_the_program(daemon, terminal):
+    turn = Cancellable(daemon)
+    it = terminal()
+    it.see(START)
+    it.type("one\r")
+    it.see("queued")
+    it.forget()
+    it.type("\x03")
+    it.see("cancelling; Ctrl-C again leaves at once")
+    it.see("the turn was cancelled")
+    it.see(f"{ID2}.mp4  5 B\n> ")
+    daemon.on("ASK", answers("And on."))
+    it.type("two\r")
+    it.see("And on.")
+    it.type("\x04")
+    assert it.end() == 0
+    assert turn.asked.is_set() and sessions(daemon) == [None, SESSION, SESSION]
+
+
+def test_a_second_ctrl_c_leaves_the_prompt(daemon, terminal):
+    Cancellable(daemon, answer=False)
+    it = terminal()
+    it.see(START)
+    it.type("one\r")
+    it.see("queued")
+    it.type("\x03")
+    it.see("cancelling")
+    it.type("\x03")
+    assert it.end() == -signal.SIGINT
+    assert f"the turn goes on: veoctl ask --session {SESSION}" in it.plain
+
+
+def test_sigterm_at_the_prompt(daemon, terminal):
+    it = terminal()
+    it.see(START)
+    it.process.send_signal(signal.SIGTERM)
+    assert it.end() == -signal.SIGTERM
+
+
+def test_a_terminal_that_goes_away(daemon, terminal):
+    it = terminal()
+    it.see(START)
+    it.hang_up()
+    assert it.process.wait(HANG) in (0, -signal.SIGHUP)
+
+
+def test_commands_of_the_prompt(daemon, terminal):
+    daemon.on("ASK", answers())
+    lists(daemon, [])
+
+    def list_jobs(command):
+        command.item(done())
+        command.ok({"count": 1})
+    daemon.on("LIST", list_jobs)
+    it = terminal()
+    it.see(START)
+    for typed, seen in [
+            ("/help", "/session [ID]  which conversation"), ("/session", "There is none"),
+            ("/jobs", "There are none"), ("hello", "Hello."), ("/session", f"\n{SESSION}\n"),
+            ("/jobs", "a dog"), ("/nonsense", "/nonsense: no such command; /help lists them"),
+            ("/new", "begin a new conversation"), ("  again  ", "Hello."),
+            (f"/session {SESSION2}", f"\n{SESSION2}\n"), ("/session ../x", "no session's id"),
+            ("/tmp/cat.png moves", "Hello."), ("", "> ")]:
+        it.forget()
+        it.type(typed + "\r")
+        it.see(seen)
+    it.type("/quit\r")
+    assert it.end() == 0
+    assert texts(daemon) == ["hello", "again", "/tmp/cat.png moves"]
+    assert sessions(daemon) == [None, None, SESSION2]
+    assert daemon.sent("LIST")[0].object == {"label": f"session={SESSION}"}
+
+
+def test_a_turn_that_fails_leaves_the_prompt(daemon, terminal):
+    daemon.on("ASK", lambda c: c.err("unavailable", "no model"), answers())
+    it = terminal()
+    it.see(START)
+    it.type("one\r")
+    it.see("no model (unavailable)")
+    daemon.stop()
+    it.type("two\r")
+    it.see("can't connect")
+    daemon.start()
+    it.type("three\r")
+    it.see("Hello.")
+    it.type("\x04")
+    assert it.end() == 0
+
+
+def test_ctrl_c_ends_a_download_and_not_the_program(daemon, terminal, tmp_path):
+    begun = threading.Event()
+
+    def get(command):
+        command.data(b"half", announced=1000000)
+        begun.set()
+    daemon.on("GET", get)
+    daemon.on("ASK", answers("So.", jobs=[done()]))
+    it = terminal("-o", str(tmp_path) + "/")
+    it.see(START)
+    it.type("one\r")
+    assert begun.wait(HANG)
+    it.see("So.")
+    it.forget()
+    it.type("\x03")
+    it.see(f"veoctl get {ID}\n> ")
+    it.type("\x04")
+    assert it.end() == 0
+    assert list(tmp_path.glob("*.mp4*")) == []
+
+
+def test_ctrl_z_gives_the_terminal_back(daemon, terminal):
+    """A shell with job control in between: nobody stops whom nobody could wake."""
+    daemon.on("ASK", answers())
+    it = terminal(shell='set -m; "$@"; stty -a; sleep 0.1; fg')
+    it.see(START)
+    it.forget()
+    it.type("half")
+    it.see("half")
+    it.type("\x1a")
+    it.see(" icanon")
+    it.see("> half")
+    it.type(" a word\r")
+    it.see("Hello.")
+    it.type("\x04")
+    assert it.end() == 0
+    assert texts(daemon) == ["half a word"]
+
+
+def test_resized_while_typing(daemon, terminal):
+    daemon.on("ASK", answers())
+    it = terminal(columns=100)
+    it.see(START)
+    it.type("some words ")
+    it.see("some words")
+    it.resize(30)
+    it.type("and more of them, which are many\r")
+    it.see("Hello.")
+    it.type("\x04")
+    assert it.end() == 0
+    assert texts(daemon) == ["some words and more of them, which are many"]
+
+
+def test_no_prompt_without_a_terminal(daemon, ask):
+    result = ask(stdin=b"hello\n")
+    assert result.status == 2 and daemon.commands == []
+    assert json.dumps("- reads them")[1:-1] in result.err
