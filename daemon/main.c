@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/agent/agent.h"
 #include "daemon/arguments.h"
 #include "daemon/cmd/commands.h"
 #include "daemon/config.h"
@@ -34,12 +35,15 @@ struct veod {
     char *secrets[CONFIG_PROVIDERS_MAX]; /* NULL: none is needed, or the token has it */
     struct token *tokens[CONFIG_PROVIDERS_MAX];
     char *blob_directory;
-    char *system_prompt; /* the agent's; NULL: the shipped one */
+    char *agent_secret;
+    struct error agent_trouble; /* why there is none */
+    char *system_prompt;        /* the agent's; NULL: the shipped one */
     struct store *store;
     struct blobs *blobs;
     struct http *http;
     struct engine *engine;
     struct commands *commands;
+    struct agent *agent;
     struct clients *clients;
     uv_signal_t terminate, interrupt, hangup;
     uv_timer_t status, watchdog, patience;
@@ -73,6 +77,20 @@ static int load_secrets(struct veod *veod, struct error *error)
                              veod->config.providers[i].name, cause.message);
     }
     return 0;
+}
+
+/* veod is of use without an agent. */
+static void load_agent_secret(struct veod *veod)
+{
+    const struct config *config = &veod->config;
+    struct error *error = &veod->agent_trouble;
+    struct error cause;
+    veod->agent_secret =
+        credential_load(config->agent_credential, config->agent_credential_file, &cause);
+    if (veod->agent_secret)
+        return;
+    error_set(error, ERROR_UNAVAILABLE, NULL, "[agent] %s", cause.message);
+    log_info("main", "ASK won't work: %s", error->message);
 }
 
 /* The secrets are theirs from then on. */
@@ -167,12 +185,26 @@ static struct commands_config commands_config_of(struct veod *veod)
     return (struct commands_config){
         .reload = reload,
         .reload_arg = veod,
+        .ask = agent_ask,
+        .ask_stats = agent_write_stats,
+        .ask_arg = veod->agent,
         .default_model = veod->config.default_model,
         .deadline_ms = veod->config.deadline,
         .client_commands = (size_t)veod->config.client_commands,
         .blobs = veod->blobs,
         .output_max = settings_output_max(&veod->config),
     };
+}
+
+static void open_agent(struct veod *veod)
+{
+    const struct agent_config agent = settings_agent(&veod->config, veod->system_prompt);
+    veod->agent = agent_new(&veod->loop, &agent, veod->agent_secret, veod->agent_trouble.message,
+                            veod->commands, veod->engine, veod->store, veod->http);
+    credential_free(veod->agent_secret);
+    veod->agent_secret = NULL;
+    const struct commands_config commands = commands_config_of(veod);
+    commands_set_config(veod->commands, &commands);
 }
 
 static int open_all(struct veod *veod, struct error *error)
@@ -184,7 +216,8 @@ static int open_all(struct veod *veod, struct error *error)
     const struct commands_config commands = commands_config_of(veod);
     veod->engine = engine_new(&veod->loop, &veod->engine_config, veod->http, veod->store);
     veod->commands = commands_new(&veod->loop, &commands, veod->engine, veod->store, veod->http);
-    if (engine_recover(veod->engine, error) < 0)
+    open_agent(veod);
+    if (engine_recover(veod->engine, error) < 0 || agent_recover(veod->agent, error) < 0)
         return -1;
     return open_clients(veod, error);
 }
@@ -196,12 +229,14 @@ static void apply_config(struct veod *veod)
     const struct commands_config commands = commands_config_of(veod);
     const struct clients_config clients = settings_clients(&veod->config);
     const struct blobs_config blobs = settings_blobs(&veod->config, veod->blob_directory);
+    const struct agent_config agent = settings_agent(&veod->config, veod->system_prompt);
     veod->engine_config =
         settings_engine(&veod->config, veod->engine_config.providers, veod->blob_directory);
     commands_set_config(veod->commands, &commands);
     clients_set_limits(veod->clients, &clients);
     blobs_set_limits(veod->blobs, &blobs);
     engine_set_config(veod->engine, &veod->engine_config);
+    agent_set_config(veod->agent, &agent);
 }
 
 /* Another text in the same file is a change as well. */
@@ -357,6 +392,7 @@ static void on_signal(uv_signal_t *handle, int number)
     clients_stop_listening(veod->clients);
     if (veod->owns_socket)
         unlink(veod->config.socket);
+    agent_abandon(veod->agent);
     uv_timer_start(&veod->patience, on_patience_ended, STOP_PATIENCE, 0);
     engine_stop(veod->engine, on_stopped, veod);
 }
@@ -384,12 +420,14 @@ static void start_handles(struct veod *veod)
 
 static void free_all(struct veod *veod)
 {
+    agent_free(veod->agent);
     if (veod->engine)
         engine_free(veod->engine);
     commands_free(veod->commands);
     free(veod->engine_config.providers);
     free(veod->blob_directory);
     free(veod->system_prompt);
+    credential_free(veod->agent_secret);
     for (size_t i = 0; i < veod->config.provider_count; i++)
         credential_free(veod->secrets[i]);
     config_free(&veod->config);
@@ -444,6 +482,7 @@ int main(int argc, char **argv)
     if (status == 0)
         status = settings_system_prompt(&veod.config, &veod.system_prompt, &error);
     if (status == 0) {
+        load_agent_secret(&veod);
         veod.blob_directory = mem_format("%s/blobs", veod.config.state_directory);
         veod.engine_config =
             settings_engine(&veod.config, settings_providers(&veod.config), veod.blob_directory);

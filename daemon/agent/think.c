@@ -111,14 +111,14 @@ static void fill(struct conversation *conversation, struct http_request *request
         .url = address(config->base_url),
         .secret_name = "Authorization",
         .secret_value = agent->authorization,
-        .body_length = body.length,
-        .body = buf_steal(&body),
         .allow_private = http_names_private_host(config->base_url),
         .connect_ms = config->connect_ms,
         .stall_ms = total,
         .total_ms = total,
         .max_body = config->reply_bytes < ANSWER_MAX ? config->reply_bytes : ANSWER_MAX,
     };
+    request->body_length = body.length;
+    request->body = buf_steal(&body);
 }
 
 static bool prepare(struct http_transfer *transfer, struct http_request *request)
