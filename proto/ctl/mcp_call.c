@@ -51,7 +51,8 @@ void mcp_call_free(struct mcp_call *call)
     size_t at = 0;
     while (mcp->calls[at] != call)
         at++;
-    mcp->calls[at] = mcp->calls[--mcp->call_count];
+    memmove(&mcp->calls[at], &mcp->calls[at + 1],
+            (--mcp->call_count - at) * sizeof(struct mcp_call *));
     child_free(call->child);
     tool_call_free(&call->call);
     buf_free(&call->rows);
@@ -131,7 +132,7 @@ static void take_blob(struct mcp_call *call, struct mcp_child *child)
 {
     struct error error;
     char blob[BLOB_NAME_MAX];
-    if (copy_take_upload(child, call->mcp, blob, &error) < 0 ||
+    if (copy_take_upload(child, call, blob, &error) < 0 ||
         mcp_tool_generate(call, blob, &error) < 0)
         mcp_call_fail(call, &error);
 }
@@ -319,6 +320,7 @@ void mcp_call_take_break(struct mcp *mcp)
         *call->progress.look_tag = '\0';
         buf_reset(&call->rows);
         call->row_count = 0;
+        call->has_more_rows = false;
         if (call->is_silent)
             mcp_call_free(call);
     }
@@ -362,20 +364,28 @@ static void send_command(struct mcp_call *call)
     link_send(&call->mcp->link, call->verb, call->argument ? call->argument : "", call->tag);
 }
 
+static bool wants_to_send(const struct mcp_call *call)
+{
+    return !*call->tag && !call->child && clock_left(call->send_at) == 0;
+}
+
+/* In the order in which they came. */
 void mcp_call_send_all(struct mcp *mcp)
 {
     bool is_tried = false;
-    for (size_t i = mcp->call_count; i-- > 0;) {
+    for (size_t i = 0; i < mcp->call_count;) {
         struct mcp_call *call = mcp->calls[i];
-        if (*call->tag || call->child || clock_left(call->send_at) > 0)
-            continue;
-        bool is_there =
-            call->has_begun || is_tried ? link_reopen(&mcp->link) : link_open(&mcp->link);
-        is_tried = true;
-        if (is_there)
-            send_command(call);
-        else if (!call->has_begun)
-            fail_unreachable(call);
+        if (wants_to_send(call)) {
+            bool is_there =
+                call->has_begun || is_tried ? link_reopen(&mcp->link) : link_open(&mcp->link);
+            is_tried = true;
+            if (is_there)
+                send_command(call);
+            else if (!call->has_begun)
+                fail_unreachable(call);
+        }
+        if (i < mcp->call_count && mcp->calls[i] == call)
+            i++;
     }
 }
 

@@ -47,11 +47,12 @@ static enum error_code code_of(int status)
     return status == EXIT_PROTOCOL ? ERROR_INTERNAL : ERROR_INVALID_ARGUMENT;
 }
 
-int copy_take_upload(struct mcp_child *child, const struct mcp *mcp, char ret_blob[BLOB_NAME_MAX],
-                     struct error *error)
+int copy_take_upload(struct mcp_child *child, const struct mcp_call *call,
+                     char ret_blob[BLOB_NAME_MAX], struct error *error)
 {
     const char *text;
     char folder[PATH_MAX];
+    bool is_relative = *call->call.image_path != '/';
     int status = child_result(child, &text);
     if (status == EXIT_ALL_DONE && strlen(text) < BLOB_NAME_MAX) {
         strcpy(ret_blob, text);
@@ -59,8 +60,8 @@ int copy_take_upload(struct mcp_child *child, const struct mcp *mcp, char ret_bl
     }
     if (status == EXIT_NO_DAEMON)
         return error_set(error, ERROR_UNAVAILABLE, NULL, "no daemon at %s: %s",
-                         mcp->ctl->socket_path, without_name(text));
-    bool is_usage = status == EXIT_USAGE && getcwd(folder, sizeof folder);
+                         call->mcp->ctl->socket_path, without_name(text));
+    bool is_usage = status == EXIT_USAGE && is_relative && getcwd(folder, sizeof folder);
     return error_set(error, code_of(status), "image_path", "%s%s%s", without_name(text),
                      is_usage ? "; relative paths start at " : "", is_usage ? folder : "");
 }

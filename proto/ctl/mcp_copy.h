@@ -10,8 +10,8 @@
 struct mcp_child *copy_start_upload(const struct mcp *mcp, const char *path);
 
 /* Once it has ended: the blob's name, or -1 with `error`. */
-int copy_take_upload(struct mcp_child *child, const struct mcp *mcp, char ret_blob[BLOB_NAME_MAX],
-                     struct error *error);
+int copy_take_upload(struct mcp_child *child, const struct mcp_call *call,
+                     char ret_blob[BLOB_NAME_MAX], struct error *error);
 
 /* True if the call's job has files that are there. */
 bool copy_is_wanted(const struct mcp_call *call);

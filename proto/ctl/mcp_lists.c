@@ -180,10 +180,11 @@ static void write_prompt(struct jsonw *w, struct json_value job)
 }
 
 /* The same words as in the result of one video. */
-static void copy_result(struct jsonw *w, struct json_value job)
+static void copy_result(struct jsonw *w, struct json_value job, bool with_error)
 {
-    static const char *const copied[] = {"job",  "operation_name", "status",  "model",
-                                         "path", "error",          "cost_usd"};
+    static const char *const copied[] = {"job",  "operation_name", "status", "model",
+                                         "path", "cost_usd",       "error"};
+    size_t count = COUNT(copied) - (with_error ? 0 : 1);
     struct tool_call call = {.tool = TOOL_CHECK};
     struct buf text;
     struct jsonw result;
@@ -192,7 +193,7 @@ static void copy_result(struct jsonw *w, struct json_value job)
     tool_write_result(&call, job, &result);
     struct json *doc =
         text.failed ? NULL : json_parse(text.data, text.length, (struct json_limits){0}, NULL);
-    for (size_t i = 0; i < COUNT(copied); i++) {
+    for (size_t i = 0; i < count; i++) {
         size_t length;
         const char *raw = json_raw(json_get(json_root(doc), copied[i]), &length);
         if (!raw)
@@ -207,7 +208,7 @@ static void copy_result(struct jsonw *w, struct json_value job)
 void lists_write_video(struct json_value job, struct jsonw *w)
 {
     jsonw_object(w);
-    copy_result(w, job);
+    copy_result(w, job, true);
     write_prompt(w, job);
     copy_string(w, "created_at", json_get(job, "created_at"));
     jsonw_object_end(w);
@@ -280,7 +281,7 @@ void lists_answer_cancelled(struct mcp_call *call, struct json_value ok)
     jsonw_init(&w, &text);
     jsonw_object(&w);
     jsonw_member_bool(&w, "success", true);
-    copy_result(&w, ok);
+    copy_result(&w, ok, false);
     jsonw_member_string(&w, "message",
                         "What the provider had begun of it may be charged all the same.");
     end_result(call, &text, &w);
