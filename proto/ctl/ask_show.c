@@ -19,6 +19,7 @@
 struct called {
     int64_t number;
     char *job; /* NULL: not known yet */
+    bool is_told;
     bool has_result;
     bool is_over; /* the job is */
 };
@@ -31,6 +32,7 @@ struct ask_show {
     size_t call_capacity;
     int64_t thinking_since; /* clock_ms; 0: it isn't */
     bool status_is_drawn;   /* the line below the jobs */
+    bool picks_up;          /* words that were said elsewhere, and not shown yet */
     bool has_utf8;          /* the user's terminal, as far as the locale tells */
 };
 
@@ -58,11 +60,12 @@ static bool locale_has_utf8(void)
     return yes;
 }
 
-struct ask_show *ask_show_new(struct ctl *ctl)
+struct ask_show *ask_show_new(struct ctl *ctl, bool picks_up)
 {
     struct ask_show *show = mem_alloc(sizeof *show);
     show->ctl = ctl;
     show->progress = progress_new(ctl);
+    show->picks_up = picks_up;
     show->has_utf8 = locale_has_utf8();
     return show;
 }
@@ -214,6 +217,19 @@ void ask_show_job(struct ask_show *show, struct json_value job)
 
 /* ---- the steps ---- */
 
+static void show_asked(struct ask_show *show, struct json_value event)
+{
+    struct buf line;
+    char *words = job_member(event, "text");
+    if (show->picks_up && words) {
+        start_line(&line);
+        buf_addf(&line, "asked: %s", words);
+        put_line(show, ASK_MARK_NONE, &line);
+    }
+    show->picks_up = false;
+    free(words);
+}
+
 static void show_thinking(struct ask_show *show, struct json_value event)
 {
     struct buf line;
@@ -259,10 +275,16 @@ static void show_text(struct ask_show *show, struct json_value event)
     free(words);
 }
 
+/* After a break the calls that wait are told again. */
 static void show_calling(struct ask_show *show, struct json_value event)
 {
     struct buf line;
+    struct called *call = find_call(show, event);
     show->thinking_since = 0;
+    if (call && call->is_told)
+        return;
+    if (call)
+        call->is_told = true;
     start_line(&line);
     ask_line_call(&line, event, line_columns(show) - strlen("> "));
     put_line(show, ASK_MARK_CALL, &line);
@@ -286,8 +308,9 @@ static const struct {
     const char *step;
     void (*show)(struct ask_show *show, struct json_value event);
 } steps[] = {
-    {"thinking", show_thinking}, {"retrying", show_retrying}, {"text", show_text},
-    {"calling", show_calling},   {"job", show_change},        {"result", show_result},
+    {"asked", show_asked},   {"thinking", show_thinking}, {"retrying", show_retrying},
+    {"text", show_text},     {"calling", show_calling},   {"job", show_change},
+    {"result", show_result},
 };
 
 void ask_show_step(struct ask_show *show, const struct answer *event)

@@ -9,7 +9,8 @@
 
 struct ask_show;
 
-struct ask_show *ask_show_new(struct ctl *ctl);
+/* `picks_up`: the words were said elsewhere, and are shown as well. */
+struct ask_show *ask_show_new(struct ctl *ctl, bool picks_up);
 void ask_show_free(struct ask_show *show); /* takes NULL; leaves the terminal clean */
 
 /* Takes an EVENT of ASK. */

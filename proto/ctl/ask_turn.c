@@ -281,7 +281,7 @@ static int refused(struct turn *turn, const struct answer *answer)
 static int run(struct turn *turn)
 {
     struct answer answer;
-    turn->show = ask_show_new(turn->ctl);
+    turn->show = ask_show_new(turn->ctl, !turn->words);
     enum connection_result result = read_to_end(turn, &answer);
     ask_show_free(turn->show);
     if (result != CONNECTION_OK)

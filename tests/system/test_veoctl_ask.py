@@ -337,8 +337,13 @@ def test_not_to_remember_is_only_told(daemon, ask, state):
 
 
 def test_an_answer_is_picked_up(daemon, ask):
-    daemon.on("ASK", lambda c: Turn(c).end("Ready.", jobs=[done()]))
+    def handler(command):
+        turn = Turn(command)
+        turn.step("asked", text="a dog\nin snow")
+        turn.end("Ready.", jobs=[done()])
+    daemon.on("ASK", handler)
     result = ask("--session", SESSION[:8])
+    assert "asked: a dog in snow\n" in result.err
     assert (result.status, result.out) == (0, "Ready.\n")
     assert daemon.sent("ASK")[0].object == {"session": SESSION[:8]}
 
@@ -419,6 +424,8 @@ def test_a_turn_goes_on_after_a_restart(daemon, state):
 
     def go_on(command):
         turn = Turn(command)
+        turn.asked()
+        turn.calling()
         turn.job("done")
         turn.result(success=True, status="completed", job=ID)
         turn.end(jobs=[done()])
@@ -431,6 +438,7 @@ def test_a_turn_goes_on_after_a_restart(daemon, state):
     assert process.returncode == 0 and out == b"Here it is.\n"
     assert daemon.sent("ASK")[1].object == {"session": SESSION}
     assert err.count(b"the daemon went away") == 1 and err.count(ID.encode() + b" running") == 1
+    assert err.count(b"\xe2\x96\xb8 ") == 1 and b"asked" not in err
 
 
 def test_words_are_not_said_twice(daemon, ask):
