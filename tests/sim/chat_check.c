@@ -13,6 +13,13 @@
 #define TEMPERATURE_MAX 2
 #define SIGNATURES_URL  "https://ai.google.dev/gemini-api/docs/thought-signatures"
 
+/* A member; absent as well if it is null. */
+static struct json_value get(struct json_value body, const char *name)
+{
+    struct json_value value = json_get(body, name);
+    return json_type(value) == JSON_NULL ? (struct json_value){.token = -1} : value;
+}
+
 bool chat_refuse_member(struct exchange *exchange, struct json_value name, const char *place)
 {
     char *text = json_strdup(name, NULL);
@@ -223,9 +230,9 @@ static bool check_sampling(struct exchange *exchange, struct chat_ask *ask)
 {
     static const char *const names[] = {"temperature", "top_p", NULL};
     for (const char *const *name = names; *name; name++) {
-        struct json_value value = json_get(ask->body, *name);
+        struct json_value value = get(ask->body, *name);
         double number;
-        if (json_type(value) == JSON_NONE || json_type(value) == JSON_NULL) {
+        if (json_type(value) == JSON_NONE) {
             continue;
         }
         if (!chat_takes_sampling(&ask->talk)) {
@@ -245,12 +252,12 @@ static bool check_sampling(struct exchange *exchange, struct chat_ask *ask)
 static bool check_numbers(struct exchange *exchange, struct chat_ask *ask)
 {
     int64_t number;
-    struct json_value value = json_get(ask->body, "max_tokens");
+    struct json_value value = get(ask->body, "max_tokens");
     if (json_type(value) == JSON_NONE) {
-        value = json_get(ask->body, "max_completion_tokens");
+        value = get(ask->body, "max_completion_tokens");
     }
     ask->note.max_tokens = value;
-    ask->note.temperature = json_get(ask->body, "temperature");
+    ask->note.temperature = get(ask->body, "temperature");
     if (json_type(value) != JSON_NONE && json_int(value, 1, INT32_MAX, &number) < 0) {
         return reply_error(exchange, 400, NULL,
                            "Invalid value at 'max_tokens': must be a "
@@ -262,9 +269,9 @@ static bool check_numbers(struct exchange *exchange, struct chat_ask *ask)
 static bool check_choice(struct exchange *exchange, struct chat_ask *ask)
 {
     static const char *const words[] = {"none", "auto", "required", NULL};
-    struct json_value choice = json_get(ask->body, "tool_choice");
+    struct json_value choice = get(ask->body, "tool_choice");
     ask->talk.may_call = !json_equals(choice, "none");
-    json_bool(json_get(ask->body, "stream"), &ask->talk.stream);
+    json_bool(get(ask->body, "stream"), &ask->talk.stream);
     json_bool(json_path(ask->body, "stream_options.include_usage"), &ask->talk.stream_usage);
     if (json_type(choice) != JSON_NONE && json_type(choice) != JSON_OBJECT &&
         !check_one_of(choice, words, NULL)) {
@@ -275,7 +282,7 @@ static bool check_choice(struct exchange *exchange, struct chat_ask *ask)
 
 static bool check_model(struct exchange *exchange, struct chat_ask *ask)
 {
-    char *name = json_strdup(json_get(ask->body, "model"), NULL);
+    char *name = json_strdup(get(ask->body, "model"), NULL);
     bool good = name && *name ? chat_check_model(exchange, name, &ask->talk)
                               : reply_error(exchange, 400, NULL, "model is not specified");
     free(name);
@@ -285,12 +292,12 @@ static bool check_model(struct exchange *exchange, struct chat_ask *ask)
 bool chat_check(struct exchange *exchange, struct chat_ask *ask)
 {
     struct error error = {0};
-    struct json_value messages = json_get(ask->body, "messages");
+    struct json_value messages = get(ask->body, "messages");
     ask->note.messages = messages;
     chat_talk_measure(&ask->talk, messages);
     if (!check_model(exchange, ask) || (ask->google && !check_members(exchange, ask->body)) ||
         !check_choice(exchange, ask) || !check_numbers(exchange, ask) ||
-        !check_tools(exchange, json_get(ask->body, "tools"), &ask->talk) ||
+        !check_tools(exchange, get(ask->body, "tools"), &ask->talk) ||
         !chat_check_messages(exchange, ask)) {
         return false;
     }

@@ -27,7 +27,6 @@ void chat_log_clear(struct chats *chats);
 /* Keeps a request, once it is answered; the oldest are dropped. */
 struct chat_note {
     const char *route;      /* static */
-    struct json_value body; /* absent: it is no JSON */
     struct json_value messages;
     struct json_value temperature;
     struct json_value max_tokens;

@@ -249,7 +249,7 @@ def test_error_shapes(sim):
 
 
 def test_content_in_parts(sim):
-    parts = [{"type": "text", "text": "Please."}, {"type": "text", "text": script({"calls": [CALL]})}]
+    parts = [{"type": "text", "text": text} for text in ("Please.", script({"calls": [CALL]}))]
     messages = [{"role": "user", "content": parts}]
     first = sim.ask(messages)
     answer = {**result(calls_of(first)[0]), "content": [{"type": "text", "text": '{"error":"e"}'}]}
@@ -321,38 +321,47 @@ def two_calls(id="b"):
     return message
 
 
+SIGNED = {"google": {"thought_signature": "x"}}
 ANSWER = {"role": "tool", "tool_call_id": "a", "content": "{}"}
 
 MESSAGES = [
     ("none", [], "contents is not specified"),
     ("only a system message", [{"role": "system", "content": "x"}], "contents is not specified"),
-    ("system not first", [user("x"), {"role": "system", "content": "x"}, user("y")], "must be the first"),
+    ("system not first", [user("x"), {"role": "system", "content": "x"}, user("y")],
+     "must be the first"),
     ("two systems", [{"role": "system", "content": "x"}] * 2 + [user("y")], "must be the first"),
     ("empty user", [user("")], "must not be empty"),
     ("no content", [{"role": "user"}], "must not be empty"),
-    ("empty assistant", [user("x"), {"role": "assistant", "content": None}, user("y")], "must not be empty"),
+    ("empty assistant", [user("x"), {"role": "assistant", "content": None}, user("y")],
+     "must not be empty"),
     ("no such role", [{"role": "function", "content": "x"}], "valid role"),
     ("no object", ["7"], "valid role"),
     ("assistant first", [ASSISTANT, user("x")], "immediately after a user turn"),
     ("assistant last", [user("x"), ASSISTANT], "end with a user role"),
     ("unasked result", [user("x"), ANSWER], "immediately after a function call turn"),
-    ("result of another call", [user("x"), with_call(), {**ANSWER, "tool_call_id": "A"}], "no pending tool call"),
-    ("result without id", [user("x"), with_call(), {"role": "tool", "content": "{}"}], "no pending tool call"),
-    ("result without content", [user("x"), with_call(), {**ANSWER, "content": None}], "must not be empty"),
+    ("result of another call", [user("x"), with_call(), {**ANSWER, "tool_call_id": "A"}],
+     "no pending tool call"),
+    ("result without id", [user("x"), with_call(), {"role": "tool", "content": "{}"}],
+     "no pending tool call"),
+    ("result without content", [user("x"), with_call(), {**ANSWER, "content": None}],
+     "must not be empty"),
     ("second result", [user("x"), with_call(), ANSWER, ANSWER], "no pending tool call"),
     ("missing result", [user("x"), two_calls(), ANSWER], "number of function response parts"),
     ("no result", [user("x"), with_call()], "end with a user role"),
     ("an id twice", [user("x"), two_calls("a"), ANSWER], "there twice"),
-    ("user before the result", [user("x"), with_call(), user("y")], "number of function response parts"),
-    ("model before the result", [user("x"), with_call(), ASSISTANT, user("y")], "number of function response parts"),
+    ("user before the result", [user("x"), with_call(), user("y")],
+     "number of function response parts"),
+    ("model before the result", [user("x"), with_call(), ASSISTANT, user("y")],
+     "number of function response parts"),
     ("no id", [user("x"), with_call(id=""), ANSWER], "is missing"),
     ("no type", [user("x"), with_call(type=None), ANSWER], "is missing"),
     ("no name", [user("x"), with_call(function={"arguments": "{}"}), ANSWER], "is missing"),
-    ("arguments as an object", [user("x"), with_call(function={"name": "f", "arguments": {}}), ANSWER], "arguments"),
+    ("arguments as an object", [user("x"), with_call(function={"name": "f", "arguments": {}}),
+                                ANSWER], "arguments"),
     ("no arguments", [user("x"), with_call(function={"name": "f"}), ANSWER], "arguments"),
-    ("no signature", [user("x"), with_call(extra_content={}), ANSWER], "missing a thought_signature"),
-    ("no good signature", [user("x"), with_call(extra_content={"google": {"thought_signature": "x"}}), ANSWER],
-     "not valid"),
+    ("no signature", [user("x"), with_call(extra_content={}), ANSWER],
+     "missing a thought_signature"),
+    ("no good signature", [user("x"), with_call(extra_content=SIGNED), ANSWER], "not valid"),
     ("bad script", [user("[model: [{]")], "bad [model: …]: no JSON"),
     ("script's member", [user(script({"sing": 1}))], 'bad member "sing"'),
     ("script's step", [user(script({"tokens": 1}))], "does nothing"),
@@ -362,7 +371,8 @@ MESSAGES = [
 ]
 
 
-@pytest.mark.parametrize("messages,words", [row[1:] for row in MESSAGES], ids=[row[0] for row in MESSAGES])
+@pytest.mark.parametrize("messages,words", [row[1:] for row in MESSAGES],
+                         ids=[row[0] for row in MESSAGES])
 def test_refuses_messages(sim, messages, words):
     answer = sim.ask(messages)
     assert answer.status == 400 and words in problem(answer)["message"]
@@ -397,7 +407,8 @@ BODIES = [
 ]
 
 
-@pytest.mark.parametrize("members,status,words", [row[1:] for row in BODIES], ids=[row[0] for row in BODIES])
+@pytest.mark.parametrize("members,status,words", [row[1:] for row in BODIES],
+                         ids=[row[0] for row in BODIES])
 def test_refuses_bodies(sim, members, status, words):
     body = {"model": MODEL, "messages": [user("x")], **members}
     answer = sim.post({name: value for name, value in body.items() if value is not None})
@@ -412,12 +423,16 @@ def test_refuses_what_is_no_json(sim):
 
 
 def test_takes(sim):
-    for members in ({"model": "gemini-flash-latest"}, {"model": "scripted"}, {"model": "models/gemini-3.8-flash"},
-                    {"temperature": 0.7, "max_tokens": 1000}, {"temperature": None},
-                    {"tool_choice": {"type": "function", "function": {"name": "check_video_status"}}},
+    for members in ({"model": "gemini-flash-latest"}, {"model": "scripted"},
+                    {"model": "models/gemini-3.8-flash"},
+                    {"temperature": 0.7, "max_tokens": 1000},
+                    {"temperature": None, "tools": None, "tool_choice": None},
+                    {"tool_choice": {"type": "function",
+                                     "function": {"name": "check_video_status"}}},
                     {"tools": [tool("f" * 128), tool("_a.b:c-d")]}):
         assert sim.ask([user("Hello")], **members).status == 200
-    assert sim.ask([user("Hello")], LITELLM, model="gemini/gemini-3.8-flash", store=True).status == 200
+    assert sim.ask([user("Hello")], LITELLM, model="gemini/gemini-3.8-flash",
+                   store=True).status == 200
 
 
 def test_keys(sim):
@@ -425,11 +440,14 @@ def test_keys(sim):
     for path in ROUTES:
         before = sim.stats()["keys"]
         assert sim.post(body, path).status == 200
-        missing, wrong = sim.post(body, path, {}), sim.post(body, path, {"Authorization": "Bearer no"})
+        missing = sim.post(body, path, {})
+        wrong = sim.post(body, path, {"Authorization": "Bearer no"})
         assert missing.status == wrong.status == (400 if path == GOOGLE else 401)
         after = sim.stats()["keys"]
-        assert [after[name] - before[name] for name in ("header_ok", "missing", "wrong")] == [1, 1, 1]
-    assert "Authorization header" in problem(sim.post(body, headers={"x-goog-api-key": KEY}))["message"]
+        for name in ("header_ok", "missing", "wrong"):
+            assert after[name] - before[name] == 1
+    answer = sim.post(body, headers={"x-goog-api-key": KEY})
+    assert "Authorization header" in problem(answer)["message"]
     assert sim.stats()["chat_refused"] == 7
 
 
@@ -587,5 +605,6 @@ def test_streams(sim, path):
     calls = [{name: value for name, value in call.items() if name != "index"}
              for call in delta["tool_calls"]]
     message = {"role": "assistant", "content": "So.", "tool_calls": calls}
-    last = events(sim.ask(messages + [message] + [result(call) for call in calls], path, stream=True))
+    last = events(sim.ask(messages + [message] + [result(call) for call in calls], path,
+                          stream=True))
     assert last[0]["choices"][0]["delta"]["content"] == "Done." and len(last) == 2

@@ -85,7 +85,8 @@ def test_calls_and_goes_on(sim):
     assert one["args"] == {"operation_name": "x"} and one["id"] != two["id"]
     text, signed, unsigned = content_of(first)["parts"]
     assert "thoughtSignature" in signed and "thoughtSignature" not in unsigned
-    contents += [content_of(first), responses(response(two, video_uri="/2"), response(one, error="no"))]
+    answers = responses(response(two, video_uri="/2"), response(one, error="no"))
+    contents += [content_of(first), answers]
     second = sim.ask(contents)
     contents += [content_of(second), responses(response(calls_of(second)[0], status="done"))]
     text = said(sim.ask(contents))
@@ -95,8 +96,8 @@ def test_calls_and_goes_on(sim):
 
 
 RESPONSES = [{"output": '{"status":"done"}'}, {"content": '{"status":"done"}'}, {"status": "done"},
-             {"output": [{"text": '{"status":"done"}'}]}, {"output": [{"json": {"status": "done"}}]},
-             {"result": {"status": "done"}}]
+             {"output": [{"text": '{"status":"done"}'}]},
+             {"output": [{"json": {"status": "done"}}]}, {"result": {"status": "done"}}]
 
 
 @pytest.mark.parametrize("members", RESPONSES)
@@ -135,7 +136,8 @@ def test_odd_steps(sim):
     assert refused["promptFeedback"] == {"blockReason": "PROHIBITED_CONTENT"}
     assert "candidates" not in refused
     malformed = candidate(sim.ask([user(script({"calls": [{"name": "f", "arguments": "{oops"}]}))]))
-    assert malformed["finishReason"] == "MALFORMED_FUNCTION_CALL" and "parts" not in malformed["content"]
+    assert malformed["finishReason"] == "MALFORMED_FUNCTION_CALL"
+    assert malformed["content"] == {"role": "model"}
     assert sim.ask([user(script({"malformed": "<"}))]).body == b"<"
     config = {"functionCallingConfig": {"mode": "NONE"}}
     assert said(sim.ask([user(script({"calls": [CALL]}))], toolConfig=config)) == "Done."
@@ -212,22 +214,30 @@ CONTENTS = [
     ("model last", [user("x"), model({"text": "x"})], "end with a user role"),
     ("user's call", [{"role": "user", "parts": [call_part()]}], "function call turn"),
     ("unasked response", [user("x"), responses(ANSWER)], "function response turn"),
-    ("model's response", [user("x"), model(call_part()), model({"functionResponse": ANSWER})], "number of"),
+    ("model's response", [user("x"), model(call_part()), model({"functionResponse": ANSWER})],
+     "number of"),
     ("no response", [user("x"), model(call_part()), user("y")], "number of function response"),
-    ("one response of two", [user("x"), model(call_part(), call_part(None)), responses(ANSWER)], "number of"),
-    ("one too many", [user("x"), model(call_part()), responses(ANSWER, ANSWER)], "match the function call"),
-    ("another name", [user("x"), model(call_part()), responses({**ANSWER, "name": "g"})], "match the function call"),
-    ("another id", [user("x"), model(call_part(id="1")), responses({**ANSWER, "id": "2"})], "match the function"),
-    ("response's type", [user("x"), model(call_part()), responses({**ANSWER, "response": "x"})], "Struct"),
+    ("one response of two", [user("x"), model(call_part(), call_part(None)), responses(ANSWER)],
+     "number of"),
+    ("one too many", [user("x"), model(call_part()), responses(ANSWER, ANSWER)],
+     "match the function call"),
+    ("another name", [user("x"), model(call_part()), responses({**ANSWER, "name": "g"})],
+     "match the function call"),
+    ("another id", [user("x"), model(call_part(id="1")), responses({**ANSWER, "id": "2"})],
+     "match the function"),
+    ("response's type", [user("x"), model(call_part()), responses({**ANSWER, "response": "x"})],
+     "Struct"),
     ("args' type", [user("x"), model(call_part(args="{}")), responses(ANSWER)], "Struct"),
     ("no name", [user("x"), model(call_part(name="")), responses(ANSWER)], "Name cannot be empty"),
-    ("unsigned", [user("x"), model(call_part(None)), responses(ANSWER)], "missing a thought_signature"),
+    ("unsigned", [user("x"), model(call_part(None)), responses(ANSWER)],
+     "missing a thought_signature"),
     ("wrong signature", [user("x"), model(call_part("eA==")), responses(ANSWER)], "not valid"),
     ("script", [user("[model: []")], "bad [model: …]"),
 ]
 
 
-@pytest.mark.parametrize("contents,words", [row[1:] for row in CONTENTS], ids=[row[0] for row in CONTENTS])
+@pytest.mark.parametrize("contents,words", [row[1:] for row in CONTENTS],
+                         ids=[row[0] for row in CONTENTS])
 def test_refuses_contents(sim, contents, words):
     answer = sim.ask(contents)
     assert answer.status == 400 and words in answer.error["message"], answer.body
@@ -239,12 +249,14 @@ def declare(**members):
 
 
 def typed(**members):
-    return declare(parameters={"type": "object", "properties": {"a": {"type": "string", **members}}})
+    properties = {"a": {"type": "string", **members}}
+    return declare(parameters={"type": "object", "properties": properties})
 
 
 BODIES = [
     ("member", {"messages": []}, 400, 'Unknown name "messages": Cannot find'),
-    ("config", {"generationConfig": {"max_tokens": 5}}, 400, 'Unknown name "max_tokens" at \'generation_config\''),
+    ("config", {"generationConfig": {"max_tokens": 5}}, 400,
+     'Unknown name "max_tokens" at \'generation_config\''),
     ("max_tokens", {"generationConfig": {"maxOutputTokens": 0}}, 400, "must be positive"),
     ("temperature", {"generationConfig": {"temperature": 3}}, 400, "range"),
     ("topK", {"model": "gemini-4-carbon", "generationConfig": {"topK": 3}}, 400, "isn't supported"),
@@ -252,12 +264,15 @@ BODIES = [
     ("system", {"systemInstruction": {"parts": [{"text": ""}]}}, 400, "system_instruction"),
     ("name", declare(name="f g"), 400, "Invalid function name"),
     ("declaration", declare(input_schema={}), 400, 'Unknown name "input_schema"'),
-    ("both schemas", declare(parameters=SCHEMA, parametersJsonSchema=SCHEMA), 400, "must not both be set"),
-    ("no properties", declare(parameters={"type": "object"}), 400, "should be non-empty for OBJECT"),
+    ("both schemas", declare(parameters=SCHEMA, parametersJsonSchema=SCHEMA), 400,
+     "must not both be set"),
+    ("no properties", declare(parameters={"type": "object"}), 400,
+     "should be non-empty for OBJECT"),
     ("schema's type", declare(parametersJsonSchema={"type": "string"}), 400, "type OBJECT"),
     ("keyword", declare(parameters={**SCHEMA, "additionalProperties": False}), 400,
      'Unknown name "additionalProperties"'),
-    ("keyword below", typed(const="x"), 400, "Unknown name \"const\" at 'tools[0].function_declarations[0]"
+    ("keyword below", typed(const="x"), 400,
+     "Unknown name \"const\" at 'tools[0].function_declarations[0]"
      ".parameters.properties[a]'"),
     ("in a list", typed(items={"$ref": "x"}), 400, 'Unknown name "$ref"'),
     ("in a choice", typed(anyOf=[{"not": {}}]), 400, 'Unknown name "not"'),
@@ -267,7 +282,8 @@ BODIES = [
 ]
 
 
-@pytest.mark.parametrize("members,status,words", [row[1:] for row in BODIES], ids=[row[0] for row in BODIES])
+@pytest.mark.parametrize("members,status,words", [row[1:] for row in BODIES],
+                         ids=[row[0] for row in BODIES])
 def test_refuses_bodies(sim, members, status, words):
     answer = sim.ask([user("Hello")], **members)
     assert answer.status == status and words in answer.error["message"], answer.body
