@@ -7,8 +7,9 @@
 #include "daemon/io/log.h"
 #include "proto/mem.h"
 
-#define SWEEP_MS  (60 * 60 * 1000) /* between looks for sessions that have expired */
-#define SWEEP_MAX 64               /* removed at once: each may have megabytes */
+#define SWEEP_MS       (60 * 60 * 1000) /* between looks for sessions that have expired */
+#define FIRST_SWEEP_MS (60 * 1000)      /* after the start */
+#define SWEEP_MAX      64               /* removed at once: each may have megabytes */
 
 int64_t agent_now(const struct agent *agent)
 {
@@ -35,6 +36,12 @@ void refuse_stopping(struct call *call)
 
 /* ---- sessions that have expired ---- */
 
+bool agent_has_expired(const struct agent *agent, const struct store_session *session)
+{
+    return !session->working &&
+           session->updated_at < engine_wall_ms() - agent->config.session_age_ms;
+}
+
 static void sweep(struct agent *agent);
 
 static void on_swept(struct store_write *write)
@@ -60,9 +67,18 @@ static void sweep(struct agent *agent)
     store_write(agent->store, &agent->sweep);
 }
 
+static void on_sweep(uv_timer_t *timer);
+
+static void sweep_in(struct agent *agent, int64_t wait_ms)
+{
+    int64_t age = agent->config.session_age_ms;
+    uv_timer_start(&agent->sweeper, on_sweep, (uint64_t)(wait_ms < age ? wait_ms : age), 0);
+}
+
 static void on_sweep(uv_timer_t *timer)
 {
     struct agent *agent = timer->data;
+    sweep_in(agent, SWEEP_MS);
     if (!agent->sweeping)
         sweep(agent);
 }
@@ -119,7 +135,7 @@ int agent_recover(struct agent *agent, struct error *error)
     }
     free(recovery.sessions);
     if (status == 0)
-        uv_timer_start(&agent->sweeper, on_sweep, 0, SWEEP_MS);
+        sweep_in(agent, FIRST_SWEEP_MS);
     return status;
 }
 

@@ -267,6 +267,8 @@ static void on_read(struct store_read *read)
             refuse_stopping(call);
         else if (status < 0)
             not_found(call, ask, status);
+        else if (agent_has_expired(ask->agent, session))
+            not_found(call, ask, -ENOENT);
         else
             take_session(call, session);
     }

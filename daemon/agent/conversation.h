@@ -88,6 +88,8 @@ struct agent {
 
 int64_t agent_now(const struct agent *agent); /* ms of the loop */
 struct turn_bounds agent_bounds(const struct agent *agent);
+/* Expired sessions are gone, whether or not they have been swept yet. */
+bool agent_has_expired(const struct agent *agent, const struct store_session *session);
 
 /* ---- conversation.c: the life of a turn ---- */
 
