@@ -26,7 +26,7 @@ void chat_log_clear(struct chats *chats);
 
 /* Keeps a request, once it is answered; the oldest are dropped. */
 struct chat_note {
-    const char *route;      /* static */
+    const char *route; /* static */
     struct json_value messages;
     struct json_value temperature;
     struct json_value max_tokens;
