@@ -39,6 +39,16 @@ static bool is_skip(const char *signature)
            strcmp(signature, "c2tpcF90aG91Z2h0X3NpZ25hdHVyZV92YWxpZGF0b3I=") == 0;
 }
 
+/* Google takes both alphabets; its SDK for Python answers in the other one. To be freed. */
+static char *plain_base64(const char *text)
+{
+    char *plain = mem_strdup(text);
+    for (char *at = plain; (at = strpbrk(at, "-_")); at++) {
+        *at = *at == '-' ? '+' : '/';
+    }
+    return plain;
+}
+
 enum chat_signature chat_sign_check(const char *signature, const char *model, const char *function)
 {
     if (is_skip(signature)) {
@@ -47,9 +57,11 @@ enum chat_signature chat_sign_check(const char *signature, const char *model, co
     if (strlen(signature) < sizeof(PREFIX) - 1 + CHAT_NONCE) {
         return CHAT_SIGNATURE_BAD;
     }
-    char *expected = chat_sign(signature + sizeof(PREFIX) - 1, model, function);
-    bool good = strcmp(expected, signature) == 0;
+    char *plain = plain_base64(signature);
+    char *expected = chat_sign(plain + sizeof(PREFIX) - 1, model, function);
+    bool good = strcmp(expected, plain) == 0;
     free(expected);
+    free(plain);
     return good ? CHAT_SIGNATURE_GOOD : CHAT_SIGNATURE_BAD;
 }
 
