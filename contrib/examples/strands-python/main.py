@@ -32,7 +32,7 @@ async def create_social_media_video(agent):
 
 async def main(words):
     with video_tools() as tools:
-        agent = video_agent(tools)
+        agent = video_agent(tools.list_tools_sync())
         if words:
             await robust_video_generation(agent, words)
             return

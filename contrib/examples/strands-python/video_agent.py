@@ -57,7 +57,7 @@ def language_model():
 
 
 def video_agent(tools):
-    return Agent(model=language_model(), system_prompt=SYSTEM_PROMPT, tools=[tools])
+    return Agent(model=language_model(), system_prompt=SYSTEM_PROMPT, tools=tools)
 
 
 async def robust_video_generation(agent, prompt, max_retries=3, base_delay=5.0):

@@ -2,10 +2,10 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 
 import {StdioClientTransport} from '@modelcontextprotocol/sdk/client/stdio.js';
-import {Agent, type AgentResult, McpClient, type Model} from '@strands-agents/sdk';
+import {Agent, type AgentResult, McpClient} from '@strands-agents/sdk';
 import {GoogleModel} from '@strands-agents/sdk/models/google';
-import {OpenAIModel} from '@strands-agents/sdk/models/openai';
 
+// GEMINI_API_KEY is the key, GOOGLE_GEMINI_BASE_URL an address other than Google's.
 const modelId = process.env.AGENT_MODEL ?? 'gemini-flash-latest';
 
 const systemPrompt = `\
@@ -46,15 +46,8 @@ export function videoTools(): McpClient {
   });
 }
 
-// Through a LiteLLM proxy if OPENAI_BASE_URL names one; else Google's, with GEMINI_API_KEY.
-function languageModel(): Model {
-  return process.env.OPENAI_BASE_URL
-    ? new OpenAIModel({api: 'chat', modelId})
-    : new GoogleModel({modelId});
-}
-
 export function videoAgent(tools: McpClient): Agent {
-  return new Agent({model: languageModel(), systemPrompt, tools: [tools]});
+  return new Agent({model: new GoogleModel({modelId}), systemPrompt, tools: [tools]});
 }
 
 // Asks the agent, and again if its language model can't be reached. Videos need no such care: veod
