@@ -169,6 +169,14 @@ void clients_stop_listening(struct clients *clients)
         uv_close((uv_handle_t *)&clients->listener, on_handle_closed);
 }
 
+/* Behind a write that has ended, but of which the loop has not told yet. */
+static void write_rest(struct client *client)
+{
+    uv_buf_t rest = uv_buf_init(client->output.data, (unsigned)client->output.length);
+    if (rest.len > 0 && !client->closing)
+        (void)uv_try_write((uv_stream_t *)&client->pipe, &rest, 1);
+}
+
 void clients_close(struct clients *clients, void (*closed)(void *), void *arg)
 {
     clients->closed = closed;
@@ -177,6 +185,7 @@ void clients_close(struct clients *clients, void (*closed)(void *), void *arg)
     client_on_flush(&clients->flush);
     for (struct client *client = clients->first, *next; client; client = next) {
         next = client->next;
+        write_rest(client);
         client_close(client);
     }
     clients_stop_listening(clients);
