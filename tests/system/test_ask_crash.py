@@ -1,0 +1,168 @@
+"""A turn goes on after a restart, whenever veod was killed, and no video is made twice."""
+
+import contextlib
+import json
+import sqlite3
+
+import pytest
+
+import harness
+from ask import LONG, Turn, agent_options, ask, check, script, text
+
+
+@pytest.fixture
+def asked(sim, make_daemon):
+    return make_daemon(options=agent_options(sim))
+
+
+def sessions(daemon):
+    """Those that are in the store."""
+    path = daemon.state / "jobs.db"
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        return [row[0] for row in db.execute("SELECT id FROM sessions")]
+
+
+TWO = script({"calls": [text("a cat"), text("a dog")]}, {"calls": [text("a cow")]},
+             {"say": "Three."})
+
+# Where it dies, and how many commits of that kind go well before.
+POINTS = [("agent.asked", 1), ("agent.calls", 1), ("agent.results", 1), ("agent.calls", 2),
+          ("agent.results", 2), ("agent.ended", 1)]
+
+
+@pytest.mark.parametrize("point, number", POINTS)
+def test_killed_at_each_step(sim, asked, point, number):
+    asked.start(faults=f"{point}#{number}=kill")
+    client = asked.client()
+    client.send("ASK " + json.dumps({"text": TWO}))
+    asked.wait_killed()
+    asked.start()
+    [session] = sessions(asked)
+    answer = Turn(asked.client(), session=session).ok()
+    assert answer["text"] == "Three."
+    assert sorted(job["prompt"] for job in answer["jobs"]) == ["a cat", "a cow", "a dog"]
+    assert {job["state"] for job in answer["jobs"]} == {"done"}
+    assert sorted(op["prompt"] for op in sim.operations()) == ["a cat", "a cow", "a dog"]
+    stats = sim.stats()
+    assert stats["chat_refused"] == 0 and stats["chat_altered"] == 0
+
+
+@pytest.mark.parametrize("commit", range(2, 12))
+def test_killed_before_each_commit(sim, asked, commit):
+    """Some of these are the jobs' own."""
+    asked.start(faults=f"store.commit#{commit}=kill")
+    client = asked.client()
+    client.send("ASK " + json.dumps({"text": TWO}))
+    asked.wait_killed()
+    asked.start()
+    [session] = sessions(asked)
+    answer = Turn(asked.client(), session=session).ok()
+    prompts = sorted(op["prompt"] for op in sim.operations())
+    assert prompts == sorted(set(prompts)), "no video twice"
+    assert answer["text"] == "Three."
+    assert sorted(job["prompt"] for job in answer["jobs"]) == ["a cat", "a cow", "a dog"]
+    assert sim.stats()["chat_refused"] == 0
+
+
+def test_killed_while_the_model_thinks(sim, asked):
+    turn = Turn(asked.start().client(), script({"errors": [{"stall": 300}],
+                                                "calls": [text("a cat")]}, {"say": "Done."}))
+    harness.until(lambda: sim.stats()["chat_requests"] == 1)
+    turn.until("thinking")
+    asked.kill()
+    asked.start()
+    later = Turn(asked.client(), session=turn.session)
+    assert later.ok()["text"] == "Done."
+    assert len(sim.operations()) == 1
+
+
+def test_killed_while_the_videos_are_made(sim, asked):
+    words = script({"calls": [text("a cat [sim: latency=2s]"), text("a dog [sim: latency=2s]")]},
+                   {"say_results": True})
+    turn = Turn(asked.start().client(), words)
+    for _ in range(2):
+        turn.until("job", state="running")
+    asked.kill()
+    asked.start()
+    later = Turn(asked.client(), session=turn.session)
+    answer = later.ok()
+    assert answer["text"].count("completed") >= 2 and len(answer["jobs"]) == 2
+    assert len(sim.operations()) == 2
+
+
+def test_stopped_and_started_again(sim, asked):
+    turn = Turn(asked.start().client(), script({"calls": [text("a cat [sim: latency=2s]")]},
+                                               {"say": "Done."}))
+    turn.until("job", state="running")
+    asked.terminate()
+    assert "goes on" in turn.err("draining")["message"]
+    asked.start()
+    assert Turn(asked.client(), session=turn.session).ok()["text"] == "Done."
+    assert len(sim.operations()) == 1
+
+
+def test_a_conversation_goes_on_after_a_crash(sim, asked):
+    first = ask(asked.start().client(), script({"calls": [text("a cat")]}, {"say": "Done."}))
+    operation = first.ok()["jobs"][0]["operation_name"]
+    asked.kill()
+    asked.start()
+    second = ask(asked.client(), script({"calls": [check(operation)]}, {"say_results": True}),
+                 session=first.session)
+    assert "completed" in second.ok()["text"]
+    assert sim.stats()["chat_altered"] == 0
+
+
+@pytest.mark.parametrize("state", ["thinking", "calling"])
+def test_the_time_runs_out_while_it_is_down(sim, asked, state):
+    step = {"calls": [text("a cat " + LONG)]}
+    if state == "thinking":
+        step["errors"] = [{"stall": 300}]
+    turn = Turn(asked.start(options={"agent.time": "1h"}).client(), script(step, {"say": "Late."}))
+    if state == "calling":
+        turn.until("job", state="running")
+    else:
+        turn.until("thinking")
+    asked.kill()
+    asked.start(options={"agent.time": "1s"})
+    answer = Turn(asked.client(), session=turn.session).ok("time")
+    assert "[agent] time" in answer["message"]
+    assert len(answer["jobs"]) == len(sim.operations()) == (1 if state == "calling" else 0)
+    again = ask(asked.client(), script({"say": "Here again."}), session=turn.session)
+    assert again.ok()["text"] == "Here again."
+
+
+def test_what_was_spent_counts_after_a_crash(sim, asked):
+    words = script({"calls": [text("a cat " + LONG), text("a dog " + LONG)]},
+                   {"calls": [text("a cow")]}, {"say": "Done."})
+    bounds = {"agent.max_usd": "2.5", "agent.video_wait": "2s"}
+    turn = Turn(asked.start(options=bounds).client(), words)
+    for _ in range(2):
+        turn.until("job", state="running")
+    asked.kill()
+    asked.start(options=bounds)
+    answer = Turn(asked.client(), session=turn.session).ok()
+    assert len(answer["jobs"]) == 2 == len(sim.operations())
+
+
+def test_without_its_credential_a_cut_turn_ends_with_a_word(asked):
+    turn = Turn(asked.start().client(), script({"calls": [text("a cat " + LONG)]}))
+    turn.until("job", state="running")
+    asked.kill()
+    asked.start(options={"agent.credential": "no-such-key"})
+    error = Turn(asked.client(), session=turn.session).err("unavailable")
+    assert "no-such-key" in error["message"]
+    asked.restart()
+    again = ask(asked.client(), script({"say": "Here again."}), session=turn.session)
+    assert again.ok()["text"] == "Here again."
+
+
+def test_a_damaged_record_ends_its_turn_with_a_word(asked):
+    turn = Turn(asked.start().client(), script({"say": "Late.", "delay": "300s"}))
+    turn.until("thinking")
+    asked.kill()
+    with contextlib.closing(sqlite3.connect(asked.state / "jobs.db")) as db:
+        db.execute("UPDATE sessions SET turn = '{}'")
+        db.commit()
+    asked.start()
+    error = Turn(asked.client(), session=turn.session).err("unavailable")
+    assert "record is damaged" in error["message"]
