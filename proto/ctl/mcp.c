@@ -18,7 +18,7 @@
 #define IDLE_MS     3600000
 #define FAREWELL_MS 5000 /* for the client to read what was answered before it ended */
 
-enum { AT_IN, AT_OUT, AT_LINK, AT_CHILDREN, AT_MAX = AT_CHILDREN + MCP_CALLS_MAX };
+enum { AT_IN, AT_OUT, AT_LINK, AT_CHILDREN, AT_MAX = AT_CHILDREN + MCP_CALLS_ALL };
 
 /* ---- the client ---- */
 
@@ -105,7 +105,7 @@ static void send_commands(struct mcp *mcp)
 /* ---- the loop ---- */
 
 static nfds_t list_descriptors(const struct mcp *mcp, struct pollfd fds[AT_MAX],
-                               struct mcp_call *children[MCP_CALLS_MAX])
+                               struct mcp_call *children[MCP_CALLS_ALL])
 {
     bool listening = is_listening(mcp);
     nfds_t count = AT_CHILDREN;
@@ -137,7 +137,7 @@ static int64_t time_to_next(const struct mcp *mcp)
 static bool turn(struct mcp *mcp)
 {
     struct pollfd fds[AT_MAX];
-    struct mcp_call *children[MCP_CALLS_MAX];
+    struct mcp_call *children[MCP_CALLS_ALL];
     bool goes_on = true;
     send_commands(mcp);
     nfds_t count = list_descriptors(mcp, fds, children);
@@ -187,10 +187,12 @@ static int parse(struct mcp *mcp, struct args *args)
                          MCP_WAIT_MOST_MS / 1000);
     if (!output)
         return EXIT_ALL_DONE;
-    mcp->output = realpath(output, NULL);
-    if (!mcp->output)
+    char *folder = realpath(output, NULL);
+    if (!folder)
         return ctl_usage(mcp->ctl, "--output: %s: %s", output, strerror(errno));
-    return fetch_check(mcp->ctl, mcp->output, "x", 0, true);
+    mcp->output = mem_format("%s/", folder);
+    free(folder);
+    return fetch_check(mcp->ctl, mcp->output, NULL, 0, true);
 }
 
 int cmd_mcp(struct ctl *ctl, struct args *args)

@@ -9,7 +9,8 @@
 #include "proto/line.h"
 
 #define MCP_LINE_MAX   (1024 * 1024)      /* bytes of a line from the client */
-#define MCP_CALLS_MAX  64                 /* at a time */
+#define MCP_CALLS_MAX  64                 /* to be answered, at a time */
+#define MCP_CALLS_ALL  128                /* and those that were cancelled just now */
 #define MCP_RESULT_MAX (2 * 1024 * 1024)  /* bytes of a result, which goes out twice */
 #define MCP_OUT_MAX    (64 * 1024 * 1024) /* bytes for the client; more than there can be */
 #define MCP_OUT_ENOUGH (1024 * 1024)      /* as long as so much waits, nothing more is read */
@@ -35,7 +36,7 @@ struct mcp {
     struct buf out;  /* for the client */
     size_t out_sent; /* of it */
     struct mcp_link link;
-    struct mcp_call *calls[MCP_CALLS_MAX];
+    struct mcp_call *calls[MCP_CALLS_ALL];
     size_t call_count;
 };
 

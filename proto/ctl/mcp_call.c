@@ -34,6 +34,14 @@ void mcp_call_start(struct mcp *mcp, const struct mcp_tool *tool, struct json_va
         mcp_call_fail(call, &error);
 }
 
+bool mcp_call_has_room(const struct mcp *mcp)
+{
+    size_t audible = 0;
+    for (size_t i = 0; i < mcp->call_count; i++)
+        audible += mcp->calls[i]->is_silent ? 0 : 1;
+    return audible < MCP_CALLS_MAX && mcp->call_count < MCP_CALLS_ALL;
+}
+
 struct mcp_call *mcp_call_find(const struct mcp *mcp, const char *id, size_t id_length)
 {
     for (size_t i = 0; i < mcp->call_count; i++) {
@@ -91,7 +99,7 @@ void mcp_call_ask(struct mcp_call *call, enum mcp_step step, const char *verb, c
     call->sends = 0;
     call->send_at = 0;
     *call->tag = '\0';
-    call->due = clock_after(REPLY_TIMEOUT_MS);
+    call->due = clock_after(ctl_reply_timeout(call->mcp->ctl));
 }
 
 static char *argument_about(const struct mcp_call *call)

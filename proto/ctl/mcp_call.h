@@ -63,6 +63,9 @@ struct mcp_call {
 void mcp_call_start(struct mcp *mcp, const struct mcp_tool *tool, struct json_value arguments,
                     const char *id, size_t id_length, const char *token, size_t token_length);
 
+/* True if one more may be started. */
+bool mcp_call_has_room(const struct mcp *mcp);
+
 /* The call with that request's id; NULL if there is none that is to be answered. */
 struct mcp_call *mcp_call_find(const struct mcp *mcp, const char *id, size_t id_length);
 

@@ -127,28 +127,31 @@ void lists_write_costs_schema(struct jsonw *w)
     end_schema(w);
 }
 
+/* What of a MODELS item is of use to a model. */
+static const struct property models[] = {
+    {"model", "string", "Its name, or a pattern of names."},
+    {"provider", "string", "Who has it."},
+    {"default_model", "string", "The model that is used if none is named, if it is this one."},
+    {"state", "string", "current, preview, or shut-down."},
+    {"replaced_by", "string", "What to use instead."},
+    {"note", "string", "What else is to be known."},
+    {"aspect_ratios", "array", "Those that it takes."},
+    {"resolutions", "array", "Those that it takes."},
+    {"durations", NULL, "Seconds: a list, or an object with min and max."},
+    {"inputs", "array", "The images and videos that it takes."},
+    {"accepts", "array", "What else it takes, as negative_prompt."},
+    {"default_resolution", "string", "What it does if nothing is asked for."},
+    {"default_duration_seconds", "number", "What it does if nothing is asked for."},
+    {"rules", "array", "Which values go together."},
+    {"price_per_second", "object", "Dollars by resolution; * is any."},
+    {"silent_price_per_second", "object", "The same without sound."},
+    {"median_ms", "number", "How long such videos took lately."},
+};
+
 void lists_write_models_schema(struct jsonw *w)
 {
-    static const struct property rows[] = {
-        {"model", "string", "Its name, or a pattern of names."},
-        {"provider", "string", "Who has it."},
-        {"default_model", "string", "The model that is used if none is named, if it is this one."},
-        {"state", "string", "current, preview, or shut-down."},
-        {"replaced_by", "string", "What to use instead."},
-        {"note", "string", "What else is to be known."},
-        {"aspect_ratios", "array", "Those that it takes."},
-        {"resolutions", "array", "Those that it takes."},
-        {"durations", NULL, "Seconds: a list, or an object with min and max."},
-        {"inputs", "array", "The images and videos that it takes."},
-        {"accepts", "array", "What else it takes, as negative_prompt."},
-        {"default_resolution", "string", "What it does if nothing is asked for."},
-        {"default_duration_seconds", "number", "What it does if nothing is asked for."},
-        {"rules", "array", "Which values go together."},
-        {"price_per_second", "object", "Dollars by resolution; * is any."},
-        {"median_ms", "number", "How long such videos took lately."},
-    };
     begin_schema(w);
-    write_rows_schema(w, "models", rows, COUNT(rows));
+    write_rows_schema(w, "models", models, COUNT(models));
     end_schema(w);
 }
 
@@ -159,11 +162,14 @@ static char *member(struct json_value object, const char *path)
     return json_strdup(json_path(object, path), NULL);
 }
 
-static void copy_string(struct jsonw *w, const char *name, struct json_value value)
+static void copy_member(struct jsonw *w, struct json_value object, const char *name)
 {
-    char *text = json_strdup(value, NULL);
-    jsonw_member_string(w, name, text);
-    free(text);
+    size_t length;
+    const char *raw = json_raw(json_get(object, name), &length);
+    if (!raw)
+        return;
+    jsonw_name(w, name);
+    jsonw_raw(w, raw, length);
 }
 
 static void write_prompt(struct jsonw *w, struct json_value job)
@@ -193,14 +199,8 @@ static void copy_result(struct jsonw *w, struct json_value job, bool with_error)
     tool_write_result(&call, job, &result);
     struct json *doc =
         text.failed ? NULL : json_parse(text.data, text.length, (struct json_limits){0}, NULL);
-    for (size_t i = 0; i < count; i++) {
-        size_t length;
-        const char *raw = json_raw(json_get(json_root(doc), copied[i]), &length);
-        if (!raw)
-            continue;
-        jsonw_name(w, copied[i]);
-        jsonw_raw(w, raw, length);
-    }
+    for (size_t i = 0; i < count; i++)
+        copy_member(w, json_root(doc), copied[i]);
     json_free(doc);
     buf_free(&text);
 }
@@ -210,7 +210,15 @@ void lists_write_video(struct json_value job, struct jsonw *w)
     jsonw_object(w);
     copy_result(w, job, true);
     write_prompt(w, job);
-    copy_string(w, "created_at", json_get(job, "created_at"));
+    copy_member(w, job, "created_at");
+    jsonw_object_end(w);
+}
+
+void lists_write_model(struct json_value item, struct jsonw *w)
+{
+    jsonw_object(w);
+    for (size_t i = 0; i < COUNT(models); i++)
+        copy_member(w, item, models[i].name);
     jsonw_object_end(w);
 }
 

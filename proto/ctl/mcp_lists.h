@@ -11,8 +11,9 @@ void lists_write_videos_schema(struct jsonw *w);
 void lists_write_costs_schema(struct jsonw *w);
 void lists_write_models_schema(struct jsonw *w);
 
-/* A job as a row of list_videos. */
+/* A job, or an item of MODELS, as a row. */
 void lists_write_video(struct json_value job, struct jsonw *w);
+void lists_write_model(struct json_value item, struct jsonw *w);
 
 /* What follows from the OK after the rows. */
 void lists_answer_videos(struct mcp_call *call, struct json_value ok);

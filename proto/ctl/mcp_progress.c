@@ -88,8 +88,11 @@ void mcp_progress_take_event(struct mcp_call *call, struct json_value event)
 void mcp_progress_take_look(struct mcp_call *call, const struct answer *answer)
 {
     *call->progress.look_tag = '\0';
-    if (answer->word == REPLY_OK)
-        take_estimate(call, answer->value);
+    if (answer->word != REPLY_OK)
+        return;
+    take_estimate(call, answer->value);
+    if (call->progress.running_since != 0)
+        tell(call);
 }
 
 void mcp_progress_tick(struct mcp_call *call)

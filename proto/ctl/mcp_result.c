@@ -69,7 +69,8 @@ static char *copied_job(const struct mcp_call *call)
 /* The result of a video that is there has no other message. */
 static char *with_message(const char *result, const struct mcp_call *call, const char *problem)
 {
-    char *message = mem_format("It could not be copied to %s: %s", call->mcp->output, problem);
+    char *message =
+        mem_format("The video could not be copied to %s: %s", call->mcp->output, problem);
     struct buf text;
     struct jsonw w;
     struct json *doc = json_parse(result, strlen(result), (struct json_limits){0}, NULL);

@@ -114,7 +114,7 @@ static void call_tool(struct mcp *mcp, const struct rpc_message *message)
         answer_error(mcp, message, RPC_INVALID_PARAMS, "arguments must be an object");
     else if (mcp_call_find(mcp, message->id, message->id_length))
         answer_error(mcp, message, RPC_INVALID_REQUEST, "a call with this id is under way");
-    else if (mcp->call_count == MCP_CALLS_MAX)
+    else if (!mcp_call_has_room(mcp))
         answer_error(mcp, message, RPC_BUSY, "at most 64 calls can be under way; try again later");
     else
         mcp_call_start(mcp, tool, arguments, message->id, message->id_length,

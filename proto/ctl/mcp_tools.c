@@ -261,6 +261,7 @@ static const struct mcp_tool tools[] = {
      .is_idempotent = true,
      .write_output_schema = lists_write_models_schema,
      .start = start_models,
+     .write_row = lists_write_model,
      .answered = lists_answer_models},
 };
 #define TOOLS (sizeof tools / sizeof tools[0])
