@@ -197,7 +197,8 @@ class Mcp:
         assert [link["uri"] for link in links] == [
             harness.pathlib.Path(file["path"]).as_uri() for file in value.get("files", [])]
         for link in links:
-            assert link["type"] == "resource_link" and link["mimeType"] == "video/mp4"
+            assert link["type"] == "resource_link"
+            assert link.get("mimeType", "video/mp4") == "video/mp4"
             assert re.search(r"/" + re.escape(link["name"]) + "$", link["uri"])
         return value
 
