@@ -8,6 +8,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
+import ask  # noqa: E402
 import harness  # noqa: E402
 
 
@@ -68,6 +69,19 @@ def daemon(make_daemon):
 @pytest.fixture
 def client(daemon):
     return daemon.client()
+
+
+@pytest.fixture
+def make_asked(sim, make_daemon):
+    """A daemon with an agent, not started; the keys are those of [agent]."""
+    def make(options=None, **more):
+        return make_daemon(options={**ask.agent_options(sim, **more), **(options or {})})
+    return make
+
+
+@pytest.fixture
+def asked(make_asked):
+    return make_asked().start()
 
 
 @pytest.fixture

@@ -9,20 +9,7 @@ import sqlite3
 import pytest
 
 import harness
-from ask import LONG, MODEL, Turn, agent_options, ask, call, check, script, text
-
-
-@pytest.fixture
-def make_asked(sim, make_daemon):
-    """A daemon with an agent, not started; the keys are those of [agent]."""
-    def make(options=None, **more):
-        return make_daemon(options={**agent_options(sim, **more), **(options or {})})
-    return make
-
-
-@pytest.fixture
-def asked(make_asked):
-    return make_asked().start()
+from ask import LONG, MODEL, Turn, ask, call, check, script, text
 
 
 @pytest.fixture
