@@ -132,16 +132,17 @@ static size_t line_columns(const struct ask_show *show)
     return ask_show_is_drawn(show) ? ctl_columns(&show->ctl->err) - 1 : LIMIT_REPLY_LINE;
 }
 
-/* Frees the line. */
+/* Frees the line. What went wrong is told in full. */
 static void put_line(struct ask_show *show, enum ask_mark mark, struct buf *line)
 {
     const struct stream *err = &show->ctl->err;
     const char *sign = show->has_utf8 ? marks[mark].utf8 : marks[mark].ascii;
     const char *colour = err->has_colour ? marks[mark].colour : "";
+    bool is_whole = mark == ASK_MARK_BAD || mark == ASK_MARK_AGAIN;
+    size_t columns = is_whole ? LIMIT_REPLY_LINE : line_columns(show);
     struct buf cut;
     buf_init(&cut, 2 * LIMIT_REPLY_LINE);
-    text_cut(&cut, buf_text(line), line->length,
-             line_columns(show) - text_width(sign, strlen(sign)));
+    text_cut(&cut, buf_text(line), line->length, columns - text_width(sign, strlen(sign)));
     ask_show_clear(show);
     fflush(stdout);
     fprintf(err->file, "%s%s%s%s\n", colour, sign, *colour ? COLOUR_OFF : "", buf_text(&cut));

@@ -35,11 +35,14 @@ static void on_signal(int number)
         suspended = 1;
 }
 
+/* Nothing that is typed may end the program while the terminal isn't as it was. */
 static void set_handlers(void (*handler)(int number))
 {
     struct sigaction action = {.sa_handler = handler};
+    struct sigaction quit = {.sa_handler = handler == SIG_DFL ? SIG_DFL : SIG_IGN};
     sigaction(SIGWINCH, &action, NULL);
     sigaction(SIGTSTP, &action, NULL);
+    sigaction(SIGQUIT, &quit, NULL);
 }
 
 /* Gives the terminal back as it was, stops, and takes it again. */

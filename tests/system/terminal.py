@@ -64,6 +64,11 @@ class Terminal:
     def type(self, text):
         os.write(self.main, text.encode() if isinstance(text, str) else text)
 
+    def is_as_before(self):
+        """Whether the terminal makes lines of what is typed, and shows it."""
+        wanted = termios.ICANON | termios.ECHO | termios.ISIG
+        return termios.tcgetattr(self.main)[3] & wanted == wanted
+
     def hang_up(self):
         self.is_hung_up = True
         self.thread.join(HANG)

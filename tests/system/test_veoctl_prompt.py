@@ -78,7 +78,10 @@ def test_narrow_terminal(daemon, terminal, columns):
     daemon.on("STATUS", lambda c: c.ok(job(state="running")))
     it = terminal("a dog", columns=columns, env={"NO_COLOR": "1"})
     assert it.end() == 1
+    reason = f"✗ {ID}  filtered: {30 * 'so '} (filtered)"
+    assert reason in it.plain
     steps = plain(re.sub(r"\r|\x1b\[\d*A", "\n", it.text.split("\nSo.")[0])).splitlines()
+    steps.remove(reason)
     assert steps and all(len(each) < columns for each in steps), steps
 
 
@@ -249,11 +252,41 @@ def test_a_second_ctrl_c_leaves_the_prompt(daemon, terminal):
     assert f"the turn goes on: veoctl ask --session {SESSION}" in it.plain
 
 
-def test_sigterm_at_the_prompt(daemon, terminal):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_killed_at_the_prompt(terminal, number):
     it = terminal()
     it.see(START)
-    it.process.send_signal(signal.SIGTERM)
-    assert it.end() == -signal.SIGTERM
+    assert not it.is_as_before()
+    it.process.send_signal(number)
+    assert it.process.wait(HANG) == -number
+    assert it.is_as_before()
+
+
+def test_ctrl_backslash_does_nothing(daemon, terminal):
+    daemon.on("ASK", answers())
+    it = terminal()
+    it.see(START)
+    it.type("\x1c")
+    it.type("x\r")
+    it.see("Hello.")
+    it.type("\x04")
+    assert it.process.wait(HANG) == 0
+    assert it.is_as_before()
+
+
+@pytest.mark.parametrize("env", [{"TERM": "dumb"}, {"TERM": "no-such-terminal"}, {"TERM": ""},
+                                 {"NO_COLOR": "1"}])
+def test_prompt_on_a_simple_terminal(daemon, terminal, env):
+    daemon.on("ASK", answers())
+    it = terminal(env=env)
+    it.see("> ")
+    it.type("one\x17two\r")
+    it.see("Hello.")
+    it.forget()
+    it.type("\x04")
+    assert it.end() == 0
+    assert texts(daemon) == ["two"]
+    assert "\x1b[3" not in it.text
 
 
 def test_a_terminal_that_goes_away(daemon, terminal):
