@@ -152,7 +152,7 @@ def test_agent_goes_on_after_its_model_failed(agent, daemon, sim):
     assert [job["state"] for job in daemon.client().items("LIST")] == ["done", "done"]
 
 
-@pytest.mark.parametrize("agent", [PYTHON, PYTHON_LITELLM, TYPESCRIPT], indirect=True)
+@pytest.mark.parametrize("agent", [PYTHON, TYPESCRIPT], indirect=True)
 def test_agent_hears_what_went_wrong(agent, sim):
     said = agent.says("a cat " + script(
         {"calls": [call("generate_video_from_text", prompt="a cat", aspect_ratio="5:4")]},

@@ -7,85 +7,19 @@ itself goes to the address.
 
 import contextlib
 import hashlib
-import http.client
-import os
-import pathlib
-import socket
-import subprocess
 
 import pytest
 
-from harness import OMNI, PATIENCE, VEO, Daemon, Sim, short_directory, until, with_parent
+from harness import OMNI, VEO, Daemon, Sim, short_directory
+from litellm_proxy import GOOGLE_KEY, PROXY_KEY, Proxy
+from real import NO_WAY_OUT, needs
 
-ENVIRONMENT = pathlib.Path(os.environ.get("VEOD_ENVIRONMENTS", "/nowhere"), "litellm")
-CONFIGURATION = pathlib.Path(__file__).parents[1] / "real/litellm/config.yaml"
 GOOGLE = "https://generativelanguage.googleapis.com"
-GOOGLE_KEY = "AIza-the-proxy-s-own-key-at-google"
-PROXY_KEY = "sk-the-proxy-s-master-key"
-NO_WAY_OUT = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9",
-              "no_proxy": "127.0.0.1"}
-START_PATIENCE = 300  # a first start compiles some thousand modules
 
 PNG = (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x10\0\0\0\x10\x08\x02\0\0\0"
        + bytes(range(256)) * 12000)
 
-pytestmark = pytest.mark.skipif(
-    not (ENVIRONMENT / "installed").exists(),
-    reason="tests/real/install litellm has installed no LiteLLM")
-
-
-def free_port():
-    with contextlib.closing(socket.socket()) as unused:
-        unused.bind(("127.0.0.1", 0))
-        return unused.getsockname()[1]
-
-
-class Proxy:
-    """LiteLLM on loopback, and kept there."""
-
-    def __init__(self, directory, google, videos):
-        self.log_path = pathlib.Path(directory) / "proxy.log"
-        self.port = free_port()
-        environment = {
-            "PATH": "/usr/bin:/bin",
-            "HOME": str(directory),
-            "GEMINI_API_BASE": google.url,
-            "VIDEOS_API_BASE": videos.url,
-            "GEMINI_API_KEY": GOOGLE_KEY,
-            "LITELLM_MASTER_KEY": PROXY_KEY,
-            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-            "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
-            "LITELLM_LOCAL_BLOG_POSTS": "True",
-            "LITELLM_LOCAL_POLICY_TEMPLATES": "True",
-            **NO_WAY_OUT,
-        }
-        with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(
-                with_parent([ENVIRONMENT / "bin/litellm", "--config", CONFIGURATION, "--host",
-                             "127.0.0.1", "--port", str(self.port), "--telemetry", "False"]),
-                env=environment, cwd=directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.port}"
-
-    def lives(self):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
-        try:
-            with contextlib.closing(connection):
-                connection.request("GET", "/health/liveliness")
-                return connection.getresponse().status == 200
-        except OSError:
-            return False
-
-    def wait_ready(self):
-        until(lambda: self.process.poll() is not None or self.lives(), "LiteLLM answers",
-              START_PATIENCE, interval=0.2)
-        assert self.process.poll() is None, self.log_path.read_text()
-
-    def stop(self):
-        self.process.kill()
-        self.process.wait(PATIENCE)
+pytestmark = needs("litellm")
 
 
 class World:
@@ -126,7 +60,8 @@ def parts(programs):
             (directory / name).mkdir()
             sims[name] = Sim(directory / name, "--key", GOOGLE_KEY, *more).start()
             stack.callback(sims[name].stop)
-        proxy = Proxy(directory, sims["google"], sims["videos"])
+        proxy = Proxy(directory, GEMINI_API_BASE=sims["google"].url,
+                      VIDEOS_API_BASE=sims["videos"].url)
         stack.callback(proxy.stop)
         proxy.wait_ready()
         yield {"pass": sims["google"], "omni": sims["google"], "videos": sims["videos"]}, proxy
