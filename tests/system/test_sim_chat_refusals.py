@@ -61,6 +61,11 @@ MESSAGES = [
     ("an id twice", [user("x"), two_calls("a"), ANSWER], "there twice"),
     ("user before the result", [user("x"), with_call(), user("y")],
      "number of function response parts"),
+    ("user before a late result", [user("x"), with_call(), user("y"), ANSWER],
+     "number of function response parts"),
+    ("an id that begins alike", [user("x"), with_call(id="a" * 200 + "b"),
+                                 {**ANSWER, "tool_call_id": "a" * 200 + "B"}],
+     "no pending tool call"),
     ("model before the result", [user("x"), with_call(), ASSISTANT, user("y")],
      "number of function response parts"),
     ("no id", [user("x"), with_call(id=""), ANSWER], "is missing"),
@@ -192,6 +197,16 @@ def test_refuses_signatures_of_another_model(sim):
     messages += [raw_message(first), result(calls_of(first)[0])]
     assert sim.ask(messages).status == 200
     assert "not valid" in problem(sim.ask(messages, model="gemini-3.6-flash"))["message"]
+
+
+@pytest.mark.parametrize("path", [GOOGLE, LITELLM])
+def test_refuses_signatures_of_another_function(sim, path):
+    messages = [user(script({"calls": [CALL]}))]
+    first = sim.ask(messages, path)
+    raw = raw_message(first).replace(f'"name":"{CALL["name"]}"', '"name":"other"')
+    assert raw != raw_message(first)
+    answer = sim.ask(messages + [raw, result(calls_of(first)[0])], path)
+    assert answer.status == 400 and "not valid" in problem(answer)["message"]
 
 
 def test_older_models_want_no_signatures(sim):
