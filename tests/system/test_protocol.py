@@ -7,11 +7,18 @@ import re
 
 import pytest
 
+from ask import agent_options
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "proto" / "PROTOCOL.md").read_text()
 LONG = {"on": "submit", "do": "directive", "directive": "latency=300s", "match": "slow"}
 SURPRISES = [LONG, {"on": "submit", "do": "directive", "directive": "filter", "match": "famous"},
              {"on": "submit", "do": "reset-after", "match": "storm"}]
+
+
+@pytest.fixture
+def daemon(sim, make_daemon):
+    return make_daemon(options=agent_options(sim)).start()
 
 
 def section(title):
