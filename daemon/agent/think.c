@@ -139,7 +139,8 @@ static bool prepare(struct http_transfer *transfer, struct http_request *request
 
 /* ---- the answer ---- */
 
-static void read_answer(const struct http_reply *reply, struct chat_reply *ret)
+static void read_answer(const struct agent_config *config, const struct http_reply *reply,
+                        struct chat_reply *ret)
 {
     const struct chat_answer answer = {
         .status = reply->end == HTTP_ANSWERED ? reply->status : 0,
@@ -147,6 +148,7 @@ static void read_answer(const struct http_reply *reply, struct chat_reply *ret)
         .length = reply->body_length,
         .retry_after_ms = reply->retry_after_ms,
         .reason = reply->reason,
+        .model = config->model,
     };
     *ret = (struct chat_reply){.kind = CHAT_MALFORMED};
     if (reply->end == HTTP_TOO_LARGE)
@@ -171,7 +173,7 @@ static void on_done(struct http_transfer *transfer, const struct http_reply *htt
     struct turn_bounds bounds = agent_bounds(agent);
     struct chat_reply reply;
     conversation->asking = false;
-    read_answer(http_reply, &reply);
+    read_answer(&agent->config, http_reply, &reply);
     if (turn_take(turn, &bounds, &reply, conversation_left(conversation), conversation->bytes,
                   drand48())) {
         conversation_add_message(conversation, reply.message);
