@@ -113,11 +113,11 @@ static void recover(struct agent *agent, struct store_session *session)
     int status = turn_read(session->turn, &turn, &error);
     if (status == 0 && session->message_count == 0)
         status = error_set(&error, ERROR_INTERNAL, NULL, "the session has lost its messages");
-    if (status == 0 && !agent->authorization)
-        status = error_set(&error, ERROR_UNAVAILABLE, NULL, "%s", agent->why);
     turn.peer.uid = session->owner;
     struct conversation *conversation =
         conversation_new(agent, session, session->message_count, &turn);
+    if (!agent->authorization) /* what it has called is found all the same */
+        conversation->stopping = TURN_FAILED;
     if (status < 0)
         give_up(conversation, &error);
     else

@@ -89,6 +89,7 @@ static void begin(struct run *run)
         .directory = conversation->turn.directory,
         .session = conversation->session.id,
         .key = key,
+        .again = conversation->resumed,
         .wait_ms = left < agent->config.video_wait_ms ? left : agent->config.video_wait_ms,
         .room = room,
         .spend = on_spent,
@@ -200,5 +201,6 @@ void calling_take_results(struct conversation *conversation)
         conversation_add_message(
             conversation, chat_tool_message(&conversation->calls[i], conversation->runs[i].result));
     free_runs(conversation);
+    conversation->resumed = false;
     turn_called(&conversation->turn, count);
 }

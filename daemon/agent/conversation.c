@@ -204,6 +204,8 @@ static void end_turn(struct conversation *conversation, enum turn_finish finish)
 {
     if (finish == TURN_TIME)
         turn_end(&conversation->turn, finish, "the turn's time is over, which is [agent] time");
+    else if (finish == TURN_FAILED)
+        turn_end(&conversation->turn, finish, "%s", conversation->agent->why);
     else
         turn_end(&conversation->turn, finish, NULL);
 }
@@ -272,6 +274,7 @@ void conversation_resume(struct conversation *conversation)
     size_t count = chat_read_calls(last, &calls);
     chat_calls_free(calls, count);
     conversation->born = true;
+    conversation->resumed = count > 0;
     conversation->turn.state = count > 0 ? TURN_CALLING : TURN_THINKING;
     log_turn(conversation, "goes on");
     perform(conversation);

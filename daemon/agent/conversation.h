@@ -46,6 +46,7 @@ struct conversation {
     bool writing;
     bool failing; /* the store took it not; it is tried again */
     bool born;    /* it is on disk */
+    bool resumed; /* its calls may have been begun before a restart */
 
     enum turn_finish stopping; /* OPEN: no; the turn's end once the calls have their results */
     int64_t ends_at;           /* ms of the loop: the turn's time */

@@ -251,6 +251,20 @@ static void on_sought(void *arg, struct sought *found)
     }
 }
 
+static void make(struct tool_run *run);
+
+/* Of a run that may have been begun before. */
+static void on_looked(void *arg, struct sought *found)
+{
+    struct tool_run *run = arg;
+    if (found->error && found->error->code == ERROR_NOT_FOUND) {
+        run->seek = NULL;
+        make(run);
+    } else {
+        on_sought(arg, found);
+    }
+}
+
 /* ---- making it ---- */
 
 static void on_made(void *arg, const struct making_done *result)
@@ -342,7 +356,12 @@ static struct request *open_request(const struct tool_run *run, struct error *er
 static void make(struct tool_run *run)
 {
     struct error error;
-    struct request *request = open_request(run, &error);
+    struct request *request = NULL;
+    if (run->cancelled || run->hurried)
+        error_set(&error, ERROR_CONFLICT, NULL, "%s before it was begun",
+                  run->cancelled ? "the user cancelled it" : "the turn was over");
+    else
+        request = open_request(run, &error);
     if (!request) {
         fail(run, &error);
         return;
@@ -393,9 +412,8 @@ static void begin(struct tool_run *run)
         fail(run, &error);
     } else if (tool == TOOL_CHECK) {
         check(run);
-    } else if (run->cancelled) {
-        error_set(&error, ERROR_CONFLICT, NULL, "it was cancelled before it was begun");
-        fail(run, &error);
+    } else if (run->config.again) {
+        run->seek = seek_key(run->config.commands, run->peer.uid, run->key, on_looked, run);
     } else {
         make(run);
     }

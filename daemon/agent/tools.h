@@ -17,7 +17,9 @@ struct tool_run_config {
     bool admin;                 /* may look at everybody's jobs */
     const char *directory;      /* relative paths start here; NULL: they are refused */
     const char *session;        /* a label of the job */
-    const char *key;            /* makes a run that is repeated after a restart the same job */
+    const char *key;            /* its job's */
+    bool again;                 /* it may have been begun before a restart: then it is about the
+                                 * job that has its key, whatever would become of it now */
     int64_t wait_ms;            /* at most, for the video */
     int64_t (*room)(void *arg); /* micro-dollars that the turn may still spend; -1: no bound */
     /* What its job is estimated at: of one that was made, and of one that was found by its key,
@@ -36,7 +38,8 @@ struct tool_run_config {
 /* Arguments that are bad, and tools that there aren't, come back as results. */
 struct tool_run *tool_run_start(const struct tool_run_config *config, const struct chat_call *call);
 
-/* Doesn't wait for the video any longer: `done` gets the job as it is, from the loop. */
+/* Doesn't wait for the video any longer: `done` gets the job as it is, from the loop. No job is
+ * made any more. */
 void tool_run_hurry(struct tool_run *run);
 
 /* Its job is cancelled if it was not submitted yet (what was is paid for, and goes on); then as

@@ -14,7 +14,8 @@ struct seek {
     struct commands *commands;
     int64_t owner;
     char *name;
-    bool asks; /* providers, about what is no job's */
+    bool asks;   /* providers, about what is no job's */
+    bool by_key; /* that is what its name is */
     struct store_read read;
     seek_done_fn *done; /* NULL: abandoned */
     void *arg;
@@ -58,6 +59,7 @@ static void look(struct seek *seek, int64_t owner, void (*done)(struct store_rea
     seek->read = (struct store_read){.kind = STORE_FIND,
                                      .name = seek->name,
                                      .filter.owner = owner,
+                                     .by_key = seek->by_key,
                                      .done = done,
                                      .context = seek};
     store_read(seek->commands->store, &seek->read);
@@ -109,30 +111,42 @@ static void on_found(struct store_read *read)
     }
 }
 
-static struct seek *start(struct commands *commands, int64_t owner, const char *name, bool asks,
+static struct seek *start(struct commands *commands, int64_t owner, const char *name,
                           seek_done_fn *done, void *arg)
 {
     struct seek *seek = mem_alloc(sizeof(*seek));
     seek->commands = commands;
     seek->owner = owner;
     seek->name = mem_strdup(name);
-    seek->asks = asks;
     seek->done = done;
     seek->arg = arg;
-    look(seek, owner, on_found);
     return seek;
 }
 
 struct seek *seek_start(struct commands *commands, int64_t owner, const char *name,
                         seek_done_fn *done, void *arg)
 {
-    return start(commands, owner, name, true, done, arg);
+    struct seek *seek = start(commands, owner, name, done, arg);
+    seek->asks = true;
+    look(seek, owner, on_found);
+    return seek;
 }
 
 struct seek *seek_job(struct commands *commands, int64_t owner, const char *name,
                       seek_done_fn *done, void *arg)
 {
-    return start(commands, owner, name, false, done, arg);
+    struct seek *seek = start(commands, owner, name, done, arg);
+    look(seek, owner, on_found);
+    return seek;
+}
+
+struct seek *seek_key(struct commands *commands, uid_t owner, const char *key, seek_done_fn *done,
+                      void *arg)
+{
+    struct seek *seek = start(commands, owner, key, done, arg);
+    seek->by_key = true;
+    look(seek, owner, on_found);
+    return seek;
 }
 
 void seek_abandon(struct seek *seek)

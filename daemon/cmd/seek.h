@@ -30,6 +30,10 @@ struct seek *seek_start(struct commands *commands, int64_t owner, const char *na
 struct seek *seek_job(struct commands *commands, int64_t owner, const char *name,
                       seek_done_fn *done, void *arg);
 
+/* The job that `owner` has made with this key, or not-found. */
+struct seek *seek_key(struct commands *commands, uid_t owner, const char *key, seek_done_fn *done,
+                      void *arg);
+
 /* `done` isn't called any more. Takes NULL. */
 void seek_abandon(struct seek *seek);
 

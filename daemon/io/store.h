@@ -145,7 +145,8 @@ struct store_event {
 };
 
 enum store_read_kind {
-    STORE_FIND,     /* `name`: an id, an unambiguous prefix of one, or an operation's name */
+    STORE_FIND,     /* `name`: an id, an unambiguous prefix of one, or an operation's name; or,
+                       `by_key`, a job's key of filter.owner */
     STORE_LIST,     /* `filter` → jobs, newest first */
     STORE_ATTEMPTS, /* `name`: a full id → attempts, oldest first */
     STORE_COSTS,    /* `by`, `name`: a label's; filter.owner, since, until → costs, cost */
@@ -180,6 +181,7 @@ struct store_read {
     struct store_filter filter; /* STORE_FIND: only `owner` counts, -1 for an admin */
     int64_t from;
     enum store_cost_by by;
+    bool by_key;
     void (*done)(struct store_read *read);
     void *context;
 

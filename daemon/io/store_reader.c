@@ -22,6 +22,7 @@ enum statement {
     BY_OPERATION,
     BY_PREFIX,
     BY_PREFIX_OF_OWNER,
+    BY_KEY,
     FILES,
     ATTEMPTS,
     EVENTS,
@@ -44,6 +45,7 @@ static const char *const texts[STATEMENTS] = {
     [BY_PREFIX] = SQL_SELECT_JOB "WHERE id >= ?1 AND id < ?1 || '~' AND ?2 < 0 ORDER BY id LIMIT 2",
     [BY_PREFIX_OF_OWNER] =
         SQL_SELECT_JOB "WHERE owner = ?2 AND id >= ?1 AND id < ?1 || '~' ORDER BY id LIMIT 2",
+    [BY_KEY] = SQL_SELECT_JOB "WHERE key = ?1 AND owner = ?2",
     [FILES] = "SELECT path, bytes, sha256, mime_type, removed_at FROM files WHERE job = ?"
               " ORDER BY position",
     [ATTEMPTS] = "SELECT attempts.number, attempts.provider, attempts.operation, started_at,"
@@ -165,12 +167,12 @@ static int find_by(struct store_reader *reader, struct store_read *read, enum st
 static int find(struct store_reader *reader, struct store_read *read)
 {
     char prefix[ULID_SIZE];
-    bool may_be_id = ulid_prefix(read->name, ID_PREFIX_MIN, prefix);
+    bool may_be_id = !read->by_key && ulid_prefix(read->name, ID_PREFIX_MIN, prefix);
     int status = 0;
     if (may_be_id)
         status = find_by(reader, read, BY_ID, prefix);
     if (status == 0 && read->job_count == 0)
-        status = find_by(reader, read, BY_OPERATION, read->name);
+        status = find_by(reader, read, read->by_key ? BY_KEY : BY_OPERATION, read->name);
     if (status == 0 && read->job_count == 0 && may_be_id)
         status =
             find_by(reader, read, read->filter.owner < 0 ? BY_PREFIX : BY_PREFIX_OF_OWNER, prefix);

@@ -1,0 +1,113 @@
+"""Whatever has changed while veod was down: a call that was made is found again, told, and counted."""
+
+import base64
+import contextlib
+import json
+import sqlite3
+
+import pytest
+
+import harness
+from ask import LONG, Turn, agent_options, call, script, text
+from invariants import list_jobs, with_faults
+
+PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJ"
+                         "RU5ErkJggg==")
+
+
+@pytest.fixture
+def asked(sim, make_daemon):
+    return make_daemon(options=agent_options(sim, video_wait="2s"))
+
+
+def cut(asked, words, options=None, **members):
+    """A turn whose videos were begun when veod was killed."""
+    asked.start(options=options)
+    turn = Turn(asked.client(), words, **members)
+    turn.until("job", state="running")
+    asked.kill()
+    return turn
+
+
+def check_told_once(sim, asked, turn):
+    answer = Turn(asked.client(), session=turn.session).ok()
+    assert len(answer["jobs"]) == 1, answer
+    assert len(sim.operations()) == 1
+    assert "status: processing" in answer["text"]
+    return answer
+
+
+ONE = script({"calls": [text("a cat " + LONG)]}, {"say_results": True})
+
+CHANGES = {
+    "default_model": {"daemon.default_model": harness.VEO},
+    "budget": {"budget.daily_usd": "0.5"},
+    "max_usd": {"agent.max_usd": "0.1"},
+    "deadline": {"limits.deadline": "20m"},
+    "jobs": {"limits.jobs": "1"},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_call_is_found_again(sim, asked, change):
+    turn = cut(asked, ONE)
+    asked.start(options=CHANGES[change])
+    check_told_once(sim, asked, turn)
+
+
+def test_a_call_is_found_again_within_a_budget_that_it_has_filled(sim, asked):
+    options = {"budget.daily_usd": "1.5"}
+    turn = cut(asked, ONE, options)
+    asked.start(options=options)
+    check_told_once(sim, asked, turn)
+
+
+@pytest.mark.parametrize("image", ["removed", "changed"])
+def test_a_call_is_found_again_without_its_image(sim, asked, directory, image):
+    path = directory / "a.png"
+    path.write_bytes(PIXEL)
+    path.chmod(0o644)
+    turn = cut(asked, script({"calls": [call("generate_video_from_image", prompt="it moves " + LONG,
+                                             image_path=str(path))]}, {"say_results": True}))
+    if image == "removed":
+        path.unlink()
+    else:
+        path.write_bytes(PIXEL + b"more")
+    asked.start()
+    check_told_once(sim, asked, turn)
+
+
+def test_a_call_is_told_without_the_credential(sim, asked):
+    turn = cut(asked, ONE)
+    asked.start(options={"agent.credential": "no-such-key"})
+    error = Turn(asked.client(), session=turn.session).err("unavailable")
+    assert "no-such-key" in error["message"]
+    [job] = list_jobs(asked)
+    assert error["jobs"] == [job["id"]] and len(sim.operations()) == 1
+
+
+def set_back(asked):
+    """The turn began a day ago."""
+    with contextlib.closing(sqlite3.connect(asked.state / "jobs.db")) as db:
+        [(session, turn)] = db.execute("SELECT id, turn FROM sessions").fetchall()
+        turn = json.loads(turn)
+        turn["started_at"] -= 86400000
+        db.execute("UPDATE sessions SET turn = ?", (json.dumps(turn),))
+        db.commit()
+    return session
+
+
+@with_faults
+@pytest.mark.parametrize("later", ["a day", "no credential"])
+def test_what_was_not_begun_is_not_begun_too_late(sim, asked, later):
+    asked.start(faults="agent.calls#1=kill")
+    asked.client().send("ASK " + json.dumps({"text": ONE}))
+    asked.wait_killed()
+    session = set_back(asked)
+    if later == "a day":
+        asked.start()
+        assert Turn(asked.client(), session=session).ok("time")["jobs"] == []
+    else:
+        asked.start(options={"agent.credential": "no-such-key"})
+        assert Turn(asked.client(), session=session).err("unavailable")["jobs"] == []
+    assert list_jobs(asked) == [] and sim.operations() == []
