@@ -34,20 +34,20 @@ static void on_found(void *arg, struct sought *found)
     gathering->seek = NULL;
     if (!found->error)
         gathering->jobs[gathering->count++] = found->job;
-    seek_next(gathering);
+    if (gathering->at < gathering->turn->job_count) {
+        seek_next(gathering);
+        return;
+    }
+    gathering->done(gathering->arg, gathering->jobs, gathering->count);
+    gathering_free(gathering);
 }
 
 static void seek_next(struct gathering *gathering)
 {
     const struct turn *turn = gathering->turn;
-    if (gathering->at < turn->job_count) {
-        const char *id = turn->jobs[gathering->at++];
-        int64_t owner = turn->admin ? -1 : (int64_t)turn->peer.uid;
-        gathering->seek = seek_job(gathering->agent->commands, owner, id, on_found, gathering);
-        return;
-    }
-    gathering->done(gathering->arg, gathering->jobs, gathering->count);
-    gathering_free(gathering);
+    const char *id = turn->jobs[gathering->at++];
+    int64_t owner = turn->admin ? -1 : (int64_t)turn->peer.uid;
+    gathering->seek = seek_job(gathering->agent->commands, owner, id, on_found, gathering);
 }
 
 struct gathering *gathering_start(struct agent *agent, const struct turn *turn, gathered_fn *done,

@@ -10,7 +10,7 @@
 #define GROUPS_MAX 65536
 
 static const char *const names[TURN_FINISH_COUNT] = {
-#define X(name, text) [TURN_##name] = text,
+#define X(name, text) [TURN_##name] = (text),
     TURN_FINISHES(X)
 #undef X
 };
