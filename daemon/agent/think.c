@@ -10,7 +10,7 @@
 #include "proto/mem.h"
 
 #define BODY_MAX        (128 * 1024 * 1024) /* bytes */
-#define ANSWER_MAX      (1024 * 1024)       /* bytes: one that is longer is nonsense */
+#define ANSWER_MAX      (512 * 1024)        /* bytes: its text is to fit into a line */
 #define STATUS_TOO_MANY 429
 #define SPREAD_MS       2000 /* those who waited at the gate come back within */
 
@@ -111,7 +111,7 @@ static void fill(struct conversation *conversation, struct http_request *request
         .url = address(config->base_url),
         .secret_name = "Authorization",
         .secret_value = agent->authorization,
-        .allow_private = http_names_private_host(config->base_url),
+        .allow_private = true, /* the address is the operator's own choice */
         .connect_ms = config->connect_ms,
         .stall_ms = total,
         .total_ms = total,
@@ -189,6 +189,9 @@ static void on_done(struct http_transfer *transfer, const struct http_reply *htt
     } else if (turn->state == TURN_CALLING) {
         conversation->said = reply.text;
         reply.text = NULL;
+    } else if (reply.kind == CHAT_FAILED || reply.kind == CHAT_AGAIN) {
+        log_warning("agent", "session %s: the model could not be asked: %s",
+                    conversation->session.id, turn->message);
     }
     chat_reply_free(&reply);
     conversation_answered(conversation);

@@ -334,6 +334,21 @@ def test_silence_is_asked_again_and_then_given_up(asking):
     assert len(turn.steps("thinking")) == 3
 
 
+def test_an_answer_without_end_is_given_up(sim, asking):
+    sim.rules([{"on": "chat", "do": "huge"}])
+    error = ask(asking, "hello").err("unavailable")
+    assert "too long" in error["message"]
+    sim.clear_rules()
+    assert ask(asking, script({"say": "x" * 20000 + "\n" * 5000})).ok()["text"]
+
+
+def test_a_model_that_refuses_the_key_is_in_the_log(sim, asked, asking):
+    sim.rules([{"on": "chat", "do": "status", "status": 401}])
+    assert "401" in ask(asking, "hello").err("unavailable")["message"]
+    assert "the model could not be asked" in asked.log()
+    assert harness.KEY not in asked.log()
+
+
 def test_a_failed_turn_keeps_its_jobs_and_its_session(asked, asking):
     turn = ask(asking, script({"calls": [text("a cat")]}, {"status": 400, "message": "No."}))
     error = turn.err("unavailable")

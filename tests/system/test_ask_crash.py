@@ -101,6 +101,38 @@ def test_stopped_and_started_again(sim, asked):
     assert len(sim.operations()) == 1
 
 
+def test_stopped_in_all_states_at_once(sim, asked):
+    """Whatever is under way is let go; nothing leaks, and all of it goes on."""
+    asked.options["limits.in_flight"] = "2"
+    asked.start()
+    calls = {"calls": [text("a cat " + LONG), text("a dog " + LONG), text("a cow " + LONG)]}
+    thoughts = [Turn(asked.client(), script({"errors": [{"stall": 300}], "say": f"{number}"}))
+                for number in range(3)]
+    callers = [Turn(asked.client(), script(calls, {"say": f"{number}"})) for number in range(3)]
+    for turn in callers:
+        turn.until("job", count=3, state="queued")
+    harness.until(lambda: sim.stats()["chat_requests"] == 6)
+    waiter = Turn(asked.client(), script({"errors": [{"status": 429, "retry_after": 300}],
+                                          "say": "Waited."}))
+    waiter.until("retrying")
+    late = Turn(asked.client(), script({"say": "Late."}))
+    late.until("retrying")
+    asked.terminate()
+    for turn in [*thoughts, *callers, waiter, late]:
+        turn.err("draining")
+    asked.start()
+    for number, turn in enumerate(thoughts):
+        assert Turn(asked.client(), session=turn.session).ok()["text"] == str(number)
+    assert Turn(asked.client(), session=waiter.session).ok()["text"] == "Waited."
+    assert Turn(asked.client(), session=late.session).ok()["text"] == "Late."
+    assert asked.ok("STATS")["agent"]["conversations"] == 3
+    for turn in callers:
+        asked.ok("ASK " + json.dumps({"session": turn.session, "cancel": True}))
+        answer = Turn(asked.client(), session=turn.session).ok("cancelled")
+        assert len(answer["jobs"]) == 3
+    assert len(sim.operations()) <= 2
+
+
 def test_a_conversation_goes_on_after_a_crash(sim, asked):
     first = ask(asked.start().client(), script({"calls": [text("a cat")]}, {"say": "Done."}))
     operation = first.ok()["jobs"][0]["operation_name"]
@@ -166,3 +198,14 @@ def test_a_damaged_record_ends_its_turn_with_a_word(asked):
     asked.start()
     error = Turn(asked.client(), session=turn.session).err("unavailable")
     assert "record is damaged" in error["message"]
+
+
+def test_a_damaged_record_of_a_turn_that_is_over(asked):
+    session = ask(asked.start().client(), script({"say": "Hello."})).session
+    asked.terminate()
+    with contextlib.closing(sqlite3.connect(asked.state / "jobs.db")) as db:
+        db.execute("UPDATE sessions SET turn = 'x'")
+        db.commit()
+    client = asked.start().client()
+    client.err("ASK " + json.dumps({"session": session}), "internal")
+    assert ask(client, script({"say": "Here again."}), session=session).ok()["text"] == "Here again."
