@@ -23,8 +23,7 @@ static int refuse_unknown(const struct mcp_tool *tool, struct json_value name, s
         strncat(taken, argument->name, sizeof taken - strlen(taken) - 1);
     }
     return error_set(error, ERROR_INVALID_ARGUMENT, NULL, "%s has no argument %.*s; it takes %s",
-                     tool->name, length > SHOWN ? SHOWN : (int)length, raw,
-                     *taken ? taken : "none");
+                     tool->name, length > SHOWN ? SHOWN : (int)length, raw, taken);
 }
 
 static int read_value(const struct mcp_argument *argument, struct json_value value,

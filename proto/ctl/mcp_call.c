@@ -253,6 +253,8 @@ static void take_row(struct mcp_call *call, const struct answer *answer)
 {
     struct buf row;
     struct jsonw w;
+    if (call->tool->takes_row && !call->tool->takes_row(call, answer->value))
+        return;
     buf_init(&row, MCP_RESULT_MAX);
     jsonw_init(&w, &row);
     if (call->tool->write_row)

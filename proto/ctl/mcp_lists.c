@@ -222,6 +222,14 @@ void lists_write_model(struct json_value item, struct jsonw *w)
     jsonw_object_end(w);
 }
 
+bool lists_takes_model(const struct mcp_call *call, struct json_value item)
+{
+    char *name = member(item, "model");
+    bool takes = !call->call.model || (name && strcasestr(name, call->call.model));
+    free(name);
+    return takes;
+}
+
 static void begin_result(struct mcp_call *call, struct buf *text, struct jsonw *w, const char *rows)
 {
     buf_init(text, 2 * MCP_RESULT_MAX);

@@ -94,8 +94,9 @@ static int start_cancel(struct mcp_call *call, const struct mcp_value *values, s
 
 static int start_models(struct mcp_call *call, const struct mcp_value *values, struct error *error)
 {
-    (void)values;
     (void)error;
+    if (values[0].text && *values[0].text)
+        call->call.model = mem_strdup(values[0].text);
     mcp_call_ask(call, STEP_ASK, "MODELS", NULL);
     return 0;
 }
@@ -188,7 +189,11 @@ static const struct mcp_argument cost_arguments[] = {
     {0},
 };
 
-static const struct mcp_argument no_arguments[] = {{0}};
+/* Not without any: Gemini refuses a schema that has no properties. */
+static const struct mcp_argument model_arguments[] = {
+    {"model", false, false, "Only models with this in their name, such as \"omni\"."},
+    {0},
+};
 
 static void write_video_schema(struct jsonw *w)
 {
@@ -256,11 +261,12 @@ static const struct mcp_tool tools[] = {
      .title = "List video models",
      .description = "Lists the video models that can be asked for, with the aspect ratios, "
                     "resolutions and durations that they take, and their prices.",
-     .arguments = no_arguments,
+     .arguments = model_arguments,
      .is_read_only = true,
      .is_idempotent = true,
      .write_output_schema = lists_write_models_schema,
      .start = start_models,
+     .takes_row = lists_takes_model,
      .write_row = lists_write_model,
      .answered = lists_answer_models},
 };

@@ -34,6 +34,7 @@ struct mcp_tool {
     /* Begins the call: its first command, or -1 with `error` for the client's model. `values` are
      * in the order of `arguments`. */
     int (*start)(struct mcp_call *call, const struct mcp_value *values, struct error *error);
+    bool (*takes_row)(const struct mcp_call *call, struct json_value item); /* NULL: all */
     /* One ITEM, as the row of a list; NULL: as it came. */
     void (*write_row)(struct json_value item, struct jsonw *w);
     /* The OK of its first command. */

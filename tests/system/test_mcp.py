@@ -241,7 +241,7 @@ def test_arguments_that_a_model_can_mend(server):
     value = server.call("wait_for_video", operation_name="x", timeout_seconds=-1)
     assert value["field"] == "timeout_seconds"
     assert server.call("wait_for_video")["field"] == "operation_name"
-    assert "takes none" in server.call("list_models", all=True)["error"]
+    assert "takes model" in server.call("list_models", all=True)["error"]
     assert server.call("get_costs", by="mood")["field"] == "by"
 
 

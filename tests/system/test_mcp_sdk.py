@@ -102,6 +102,8 @@ def check_hello(client):
     assert client.hello["instructions"]
     assert client.hello["seconds"] < QUICK
     assert [tool["name"] for tool in client.hello["tools"]] == TOOLS
+    # Gemini refuses a tool without, also behind LiteLLM.
+    assert all(tool["inputSchema"]["properties"] for tool in client.hello["tools"])
 
 
 def check_videos(client, directory):
@@ -141,6 +143,9 @@ def check_lists(client):
     assert costs["success"] and costs["rows"], costs
     models, _ = client.call("list_models")
     assert any("default_model" in model for model in models["models"])
+    some, _ = client.call("list_models", {"model": "OMNI"})
+    assert 0 < some["count"] < models["count"]
+    assert all("omni" in model["model"] for model in some["models"])
 
 
 def check_failures(client):
