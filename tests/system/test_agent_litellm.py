@@ -1,7 +1,7 @@
-"""ASK through a real LiteLLM proxy, which has the simulated model behind it.
+"""Agents whose model is behind a real LiteLLM proxy: ASK, and those of contrib/examples.
 
-The proxy reaches it in two ways: as Gemini, by generateContent, where it puts the thought
-signatures into the calls' ids; and as a model of OpenAI's, whose messages it passes on.
+The proxy reaches the simulated model in two ways: as Gemini, by generateContent, where it puts the
+thought signatures into the calls' ids; and as a model of OpenAI's, whose messages it passes on.
 """
 
 import contextlib
@@ -9,6 +9,7 @@ import contextlib
 import pytest
 
 from ask import Turn, ask, call, script, text
+from examples import Agent, gemini, litellm, python_agent, typescript_agent
 from harness import Daemon, Sim, short_directory
 from litellm_proxy import GOOGLE_KEY, PROXY_KEY, Proxy
 from real import NO_WAY_OUT, needs
@@ -16,7 +17,12 @@ from real import NO_WAY_OUT, needs
 GEMINI = "gemini-flash-latest"
 OPENAI = "scripted"
 
-pytestmark = [needs("litellm"), pytest.mark.parametrize("model", [GEMINI, OPENAI])]
+pytestmark = needs("litellm")
+
+
+@pytest.fixture(params=[GEMINI, OPENAI])
+def model(request):
+    return request.param
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +30,8 @@ def parts(programs):
     with short_directory() as directory, contextlib.ExitStack() as stack:
         sim = Sim(directory, "--key", GOOGLE_KEY).start()
         stack.callback(sim.stop)
-        proxy = Proxy(directory, GENERATE_API_BASE=f"{sim.url}/v1beta",
-                      CHAT_API_BASE=f"{sim.url}/v1", VIDEOS_API_BASE=sim.url)
+        proxy = Proxy(directory, GEMINI_API_BASE=sim.url, GENERATE_API_BASE=f"{sim.url}/v1beta",
+                      CHAT_API_BASE=f"{sim.url}/v1")
         stack.callback(proxy.stop)
         proxy.wait_ready()
         yield sim, proxy
@@ -40,8 +46,12 @@ def sim(parts):
 
 
 @pytest.fixture
-def daemon(parts, sim, directory, model):
-    _, proxy = parts
+def proxy(parts):
+    return parts[1]
+
+
+@pytest.fixture
+def daemon(proxy, sim, directory, model):
     daemon = Daemon(directory, sim, options={
         "agent.base_url": f"{proxy.url}/v1", "agent.model": model,
         "agent.credential": "litellm-key"},
@@ -129,3 +139,24 @@ def test_wrong_key_of_the_proxy(daemon, sim):
     turn = ask(daemon.client(), "A cat.")
     assert "API key not valid" in turn.err("unavailable")["message"]
     assert not turn.steps("retrying") and sim.stats()["submissions"] == 0
+
+
+def through_openai(proxy):
+    return litellm(proxy.url, PROXY_KEY)
+
+
+def through_gemini(proxy):
+    return gemini(f"{proxy.url}/gemini", PROXY_KEY)
+
+
+@pytest.mark.parametrize("model", [GEMINI], indirect=True)
+@pytest.mark.parametrize("command, address", [
+    pytest.param(python_agent, through_openai, marks=needs("strands"), id="python"),
+    pytest.param(typescript_agent, through_gemini, marks=needs("agents-js"), id="typescript")])
+def test_example(daemon, sim, proxy, directory, command, address):
+    """As the examples' READMEs say that it is done."""
+    said = Agent(command, address(proxy), directory, daemon).says("Two. " + script(
+        {"calls": [text("a cat"), text("a dog")]}, {"calls": [call("list_videos")]},
+        {"say": "Both are there."}))
+    assert "Both are there." in said
+    assert sim.stats()["submissions"] == 2 and sim.stats()["chat_refused"] == 0
