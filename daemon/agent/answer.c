@@ -46,8 +46,10 @@ static void seek_next(struct gathering *gathering)
 {
     const struct turn *turn = gathering->turn;
     const char *id = turn->jobs[gathering->at++];
-    int64_t owner = turn->admin ? -1 : (int64_t)turn->peer.uid;
-    gathering->seek = seek_job(gathering->agent->commands, owner, id, on_found, gathering);
+    struct commands *commands = gathering->agent->commands;
+    bool admin = turn->admin && clients_trust(commands->clients, &turn->peer);
+    gathering->seek =
+        seek_job(commands, admin ? -1 : (int64_t)turn->peer.uid, id, on_found, gathering);
 }
 
 struct gathering *gathering_start(struct agent *agent, const struct turn *turn, gathered_fn *done,

@@ -208,6 +208,7 @@ static void give_answer(struct call *call, const struct store_session *session)
         call_error(call, &error);
         return;
     }
+    ask->turn.admin = ask->turn.admin && call->admin;
     memcpy(ask->session, session->id, sizeof(ask->session));
     /* It may be answered at once, and gone. */
     struct gathering *gathering = gathering_start(ask->agent, &ask->turn, on_gathered, call);

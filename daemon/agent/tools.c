@@ -382,7 +382,9 @@ static void check(struct tool_run *run)
         fail(run, &error);
         return;
     }
-    run->seek = seek_start(run->config.commands, run->config.admin ? -1 : (int64_t)run->peer.uid,
+    /* Who was an admin before a restart may be none any more. */
+    bool admin = run->config.admin && clients_trust(run->config.commands->clients, &run->peer);
+    run->seek = seek_start(run->config.commands, admin ? -1 : (int64_t)run->peer.uid,
                            run->call.operation, on_sought, run);
 }
 

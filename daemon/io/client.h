@@ -67,6 +67,9 @@ void clients_set_limits(struct clients *clients, const struct clients_config *co
 
 size_t clients_count(const struct clients *clients);
 
+/* Who is an admin: root, the daemon's own user, admin_group. */
+bool clients_trust(const struct clients *clients, const struct peer *peer);
+
 void client_send(struct client *client, const char *bytes, size_t length);
 size_t client_unsent(const struct client *client);
 bool client_is_full(const struct client *client); /* more than output_high waits */
@@ -86,6 +89,6 @@ void client_finish(struct client *client);
 
 const struct peer *client_peer(const struct client *client); /* as it connected */
 uid_t client_uid(const struct client *client);
-bool client_is_admin(const struct client *client); /* root, the daemon's own user, admin_group */
+bool client_is_admin(const struct client *client);
 
 #endif

@@ -24,6 +24,16 @@ void clients_maybe_closed(struct clients *clients)
 
 /* ---- new clients ---- */
 
+bool clients_trust(const struct clients *clients, const struct peer *peer)
+{
+    if (peer->uid == 0 || peer->uid == getuid())
+        return true;
+    for (size_t i = 0; clients->has_admin_gid && i < peer->group_count; i++)
+        if (peer->groups[i] == clients->admin_gid)
+            return true;
+    return false;
+}
+
 static void set_peer(struct client *client)
 {
     struct clients *clients = client->clients;
@@ -32,10 +42,7 @@ static void set_peer(struct client *client)
     peer->uid = (uid_t)-1;
     if (uv_fileno((uv_handle_t *)&client->pipe, &fd) == 0)
         peer_of_socket(fd, peer);
-    client->admin = peer->uid == 0 || peer->uid == getuid();
-    for (size_t i = 0; clients->has_admin_gid && i < peer->group_count; i++)
-        if (peer->groups[i] == clients->admin_gid)
-            client->admin = true;
+    client->admin = clients_trust(clients, peer);
 }
 
 static void refuse(struct client *client)

@@ -2,13 +2,15 @@
 
 import base64
 import contextlib
+import grp
 import json
 import sqlite3
 
 import pytest
 
 import harness
-from ask import LONG, Turn, agent_options, call, script, text
+from ask import LONG, Turn, agent_options, call, check, script, text
+from harness import NOBODY
 from invariants import list_jobs, with_faults
 
 PIXEL = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJ"
@@ -111,3 +113,23 @@ def test_what_was_not_begun_is_not_begun_too_late(sim, asked, later):
         asked.start(options={"agent.credential": "no-such-key"})
         assert Turn(asked.client(), session=session).err("unavailable")["jobs"] == []
     assert list_jobs(asked) == [] and sim.operations() == []
+
+
+def test_an_admin_who_is_none_any_more_sees_no_others(as_root, asked):
+    """As it is in a turn that a stop has cut, and in the answer of one that has ended."""
+    group = grp.getgrgid(NOBODY).gr_name
+    asked.start(options={"daemon.admin_group": group})
+    job = asked.generate("mine")
+    asked.wait(job["id"])
+    admin = asked.client(uid=NOBODY)
+    first = Turn(admin, script({"calls": [check(job["id"])]}, {"say_results": True}))
+    assert [seen["id"] for seen in first.ok()["jobs"]] == [job["id"]]
+    second = Turn(admin, script({"errors": [{"stall": 1}], "calls": [check(job["id"])]},
+                                {"say_results": True}))
+    second.until("thinking")
+    asked.kill()
+    asked.start()
+    client = asked.client(uid=NOBODY)
+    assert Turn(client, session=first.session).ok()["jobs"] == []
+    answer = Turn(client, session=second.session).ok()
+    assert answer["jobs"] == [] and "no such job" in answer["text"]
