@@ -400,6 +400,20 @@ static void test_tokens_are_counted(void **state)
     "{\"error\":{\"message\":\"litellm.RateLimitError: b'{\\\\n \\\"quotaId\\\": " \
     "\\\"GenerateRequestsPerDayPerProjectPerModel-FreeTier\\\"}'\",\"code\":\"429\"}}"
 
+/* Google's error as LiteLLM 1.106 was seen to repeat it. */
+#define LITELLM_REPEATS(number, exception, error)                                  \
+    "{\"error\":{\"message\":\"litellm." exception ": litellm." exception          \
+    ": geminiException - " error                                                   \
+    "\\n\\nLiteLLM: model group 'x' failed with the error above. No fallback was " \
+    "attempted.\",\"type\":\"throttling_error\",\"param\":null,\"code\":\"" number "\"}}"
+#define OVERLOADED                                                                       \
+    "{\\\"error\\\":{\\\"code\\\":503,\\\"message\\\":\\\"The model is overloaded.\\\"," \
+    "\\\"status\\\":\\\"UNAVAILABLE\\\"}}"
+#define DAY_IS_OVER                                                                              \
+    "{\\\"error\\\":{\\\"code\\\":429,\\\"message\\\":\\\"You exceeded your current quota.\\\"," \
+    "\\\"status\\\":\\\"RESOURCE_EXHAUSTED\\\",\\\"details\\\":[{\\\"violations\\\":[{"          \
+    "\\\"quotaId\\\":\\\"GenerateRequestsPerDayPerProjectPerModel\\\"}]}]}}"
+
 static const struct {
     int status;
     const char *body;
@@ -439,6 +453,8 @@ static const struct {
             QUOTA("GenerateRequestsPerMinutePerProject") "," RETRY_IN("7s")),
      CHAT_AGAIN, 7000, "m: HTTP 429: Slow"},
     {429, LITELLM_429, CHAT_AGAIN, 3000, "m: HTTP 429: Quota exceeded"},
+    {500, LITELLM_REPEATS("500", "InternalServerError", OVERLOADED), CHAT_AGAIN, 0,
+     "m: HTTP 503: The model is overloaded."},
     {500, GOOGLE(500, "INTERNAL", "Oops", ""), CHAT_AGAIN, 0, "m: HTTP 500: Oops"},
     {502, "\n <!DOCTYPE html><html><head><TITLE>502 Bad\nGateway</TITLE><body>", CHAT_AGAIN, 0,
      "m: HTTP 502: 502 Bad Gateway"},
@@ -461,6 +477,8 @@ static const struct {
     {429, LITELLM_PER_DAY_BYTES, CHAT_FAILED, 0,
      "m: HTTP 429: litellm.RateLimitError: b'{\\n \"quotaId\": "
      "\"GenerateRequestsPerDayPerProjectPerModel-FreeTier\"}'"},
+    {429, LITELLM_REPEATS("429", "RateLimitError", DAY_IS_OVER), CHAT_FAILED, 0,
+     "m: HTTP 429: You exceeded your current quota."},
     /* What Google said counts, not what a proxy made of it. */
     {500, LITELLM_500_OF_404, CHAT_FAILED, 0, "m: HTTP 404: models/x is not found"},
     /* No advice that is meant for the providers of videos. */
