@@ -36,7 +36,7 @@ static bool is_listening(const struct mcp *mcp)
 /* False at its end. */
 static bool read_lines(struct mcp *mcp)
 {
-    static char input[PIECE];
+    char input[PIECE];
     ssize_t n = read(STDIN_FILENO, input, sizeof input);
     if (n <= 0)
         return n < 0 && (errno == EAGAIN || errno == EINTR);

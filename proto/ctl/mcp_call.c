@@ -198,10 +198,11 @@ void mcp_call_take_job(struct mcp_call *call, struct json_value job)
     else if (!call->job_id || call->wait_ms == 0 || job_is_settled(call->progress.state)) {
         conclude(call);
     } else {
+        int64_t latest = call->started_at + MCP_WAIT_MOST_MS;
         call->wait_until = clock_after(call->wait_ms);
+        call->wait_until = call->wait_until < latest ? call->wait_until : latest;
         ask_about_job(call, STEP_WAIT, "WAIT");
         call->due = call->wait_until + WAIT_GRACE_MS;
-        mcp_progress_begin(call);
     }
 }
 
@@ -372,6 +373,8 @@ static void send_command(struct mcp_call *call)
     call->sends++;
     call->has_begun = true;
     link_send(&call->mcp->link, call->verb, call->argument ? call->argument : "", call->tag);
+    if (call->step == STEP_WAIT)
+        mcp_progress_begin(call);
 }
 
 static bool wants_to_send(const struct mcp_call *call)
@@ -444,7 +447,8 @@ int64_t mcp_call_next_tick(const struct mcp *mcp)
         if (call->step == STEP_WAIT && call->progress.token && call->progress.next_at < at)
             at = call->progress.next_at;
         if (!*call->tag && !call->child) {
-            int64_t send_at = link_is_open(&mcp->link) ? call->send_at : mcp->link.retry_at;
+            int64_t send_at = link_is_open(&mcp->link) ? 0 : mcp->link.retry_at;
+            send_at = send_at > call->send_at ? send_at : call->send_at;
             at = send_at < at ? send_at : at;
         }
         next = at < next ? at : next;

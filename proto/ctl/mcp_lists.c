@@ -95,7 +95,6 @@ void lists_write_costs_schema(struct jsonw *w)
 {
     static const struct property rows[] = {
         {"day", "string", "A day in UTC."},
-        {"owner", "integer", "A user's number."},
         {"provider", "string", "A provider."},
         {"model", "string", "A model."},
         {"label", "string", "A label's name."},

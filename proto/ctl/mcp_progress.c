@@ -28,8 +28,10 @@ static void tell(struct mcp_call *call)
     int64_t now = clock_ms();
     double elapsed = (double)(now - call->started_at) / 1000;
     progress->next_at = now + TICK_MS;
-    if (!progress->token || elapsed <= progress->last)
+    if (!progress->token)
         return;
+    if (elapsed <= progress->last)
+        elapsed = progress->last + 0.001;
     progress->last = elapsed;
     write_message(call, now, message, sizeof message);
     rpc_begin_notification(&call->mcp->out, &w, "notifications/progress");
@@ -65,34 +67,35 @@ void mcp_progress_take(struct mcp_call *call, struct json_value job)
     take_estimate(call, job);
 }
 
-void mcp_progress_begin(struct mcp_call *call)
-{
-    tell(call);
-}
-
-/* Asks beside the WAIT how it is: the answer has the estimate. */
+/* The answer to a STATUS beside the WAIT has an estimate, and what changed before the WAIT. */
 static void look(struct mcp_call *call)
 {
     struct mcp_progress *progress = &call->progress;
-    if (progress->token && strcmp(progress->state, "running") == 0 && !*progress->look_tag)
+    progress->next_at = clock_after(TICK_MS);
+    if (progress->token && !*progress->look_tag)
         link_send(&call->mcp->link, "STATUS", call->job_id, progress->look_tag);
+}
+
+void mcp_progress_begin(struct mcp_call *call)
+{
+    look(call);
 }
 
 void mcp_progress_take_event(struct mcp_call *call, struct json_value event)
 {
     mcp_progress_take(call, event);
-    look(call);
-    tell(call);
+    if (strcmp(call->progress.state, "running") == 0)
+        look(call);
+    else
+        tell(call);
 }
 
 void mcp_progress_take_look(struct mcp_call *call, const struct answer *answer)
 {
     *call->progress.look_tag = '\0';
-    if (answer->word != REPLY_OK)
-        return;
-    take_estimate(call, answer->value);
-    if (call->progress.running_since != 0)
-        tell(call);
+    if (answer->word == REPLY_OK)
+        mcp_progress_take(call, answer->value);
+    tell(call);
 }
 
 void mcp_progress_tick(struct mcp_call *call)

@@ -4,7 +4,7 @@
 
 #include "proto/ctl/mcp_call.h"
 
-/* The wait begins. */
+/* A WAIT was just sent. */
 void mcp_progress_begin(struct mcp_call *call);
 
 /* The job, an event of the WAIT, or the answer to the look beside it. */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "proto/ctl/mcp_call.h"
 #include "proto/ctl/mcp_lists.h"
@@ -118,6 +119,12 @@ static void write_state(struct jsonw *w, const char *state)
     jsonw_array_end(w);
 }
 
+/* An agent of an admin has no business with what others asked for. */
+static void write_owner(struct jsonw *w)
+{
+    jsonw_member_uint(w, "owner", getuid());
+}
+
 #define LIST_DEFAULT 20
 #define LIST_MOST    100
 
@@ -133,6 +140,7 @@ static int start_list(struct mcp_call *call, const struct mcp_value *values, str
     write_state(&w, values[0].text);
     jsonw_member_int(&w, "limit", limit > LIST_MOST ? LIST_MOST : (int64_t)limit);
     jsonw_member_string(&w, "label", values[2].text);
+    write_owner(&w);
     char *argument = argument_of(&text, &w, error);
     if (!argument)
         return -1;
@@ -152,6 +160,7 @@ static int start_costs(struct mcp_call *call, const struct mcp_value *values, st
     jsonw_member_string(&w, "by", values[0].text);
     jsonw_member_string(&w, "since", midnight ? midnight : since);
     free(midnight);
+    write_owner(&w);
     char *argument = argument_of(&text, &w, error);
     if (!argument)
         return -1;
@@ -183,7 +192,7 @@ static const struct mcp_argument cancel_arguments[] = {
 
 static const struct mcp_argument cost_arguments[] = {
     {"by", false, false,
-     "What to add up by: \"day\" (in UTC, the default), \"model\", \"provider\", \"owner\" or "
+     "What to add up by: \"day\" (in UTC, the default), \"model\", \"provider\" or "
      "\"label:NAME\"."},
     {"since", false, false, "A date such as 2026-11-01, or a time in RFC 3339."},
     {0},
