@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 from harness import KEY, PATIENCE, VEOCTL
-from real import NO_WAY_OUT, node, python, with_packages
+from real import ENVIRONMENTS, NO_WAY_OUT, node, python, with_packages
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "contrib/examples"
 JPEG = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0" + bytes(range(251))
@@ -29,12 +29,12 @@ def typescript_agent(directory):
     return [node("agents-js"), copy / "main.ts"]
 
 
-# Where the agent's model is.
 def gemini(url, key=KEY):
+    """Where the agent's model is."""
     return {"GOOGLE_GEMINI_BASE_URL": url, "GEMINI_API_KEY": key}
 
 
-def litellm(url, key=KEY):
+def litellm(url, key):
     return {"OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": key}
 
 
@@ -50,6 +50,7 @@ class Agent:
         (self.folder / "images").mkdir(parents=True)
         (self.folder / "images/coffee_cup.jpg").write_bytes(JPEG)
         self.environment = {"PATH": f"{directory}/bin:/usr/bin:/bin", "HOME": str(directory),
+                            "PYTHONPYCACHEPREFIX": str(ENVIRONMENTS / "strands/compiled"),
                             **model, **NO_WAY_OUT}
 
     def says(self, *words):
