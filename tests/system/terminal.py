@@ -10,7 +10,7 @@ import termios
 import threading
 import time
 
-from scripted import HANG, VEOCTL, plain
+from scripted import HANG, VEOCTL, plain, until
 
 
 class Terminal:
@@ -68,6 +68,18 @@ class Terminal:
         """Whether the terminal makes lines of what is typed, and shows it."""
         wanted = termios.ICANON | termios.ECHO | termios.ISIG
         return termios.tcgetattr(self.main)[3] & wanted == wanted
+
+    def ready(self):
+        """Waits until keys are taken one by one: before, some would be the terminal's own."""
+        until(lambda: not self.is_as_before())
+
+    def begin(self):
+        self.see("Ctrl-D leaves.")
+        self.ready()
+
+    def leave(self):
+        self.ready()
+        self.type("\x04")
 
     def hang_up(self):
         self.is_hung_up = True

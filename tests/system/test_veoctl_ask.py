@@ -303,6 +303,13 @@ def test_further_videos_are_numbered(daemon, ask, tmp_path):
     assert [c.object.get("file", 0) for c in daemon.sent("GET")] == [0, 1, 0]
 
 
+def test_files_that_the_answer_had_no_room_for(daemon, ask, tmp_path):
+    serves_videos(daemon)
+    daemon.on("ASK", answers("So.", jobs=[{"id": ID, "state": "done"}]))
+    assert ask("-o", tmp_path / "dog.mp4", "x").status == 0
+    assert (tmp_path / "dog.mp4").read_bytes() == b"video:" + ID.encode()
+
+
 def test_a_video_that_cannot_be_fetched(daemon, ask, tmp_path):
     daemon.on("GET", lambda c: c.err("not-found", "gone"))
     daemon.on("ASK", answers("So.", jobs=[done()]))
@@ -355,6 +362,20 @@ def test_a_turn_goes_on_after_a_restart(daemon, state):
     assert daemon.sent("ASK")[1].object == {"session": SESSION}
     assert err.count(b"the daemon went away") == 1 and err.count(ID.encode() + b" running") == 1
     assert err.count(b"\xe2\x96\xb8 ") == 1 and b"asked" not in err
+
+
+def test_words_that_are_picked_up_are_shown_once(daemon, ask):
+    def begin(command):
+        Turn(command).step("asked", text="a dog")
+        raise Close
+
+    def go_on(command):
+        turn = Turn(command)
+        turn.step("asked", text="a dog")
+        turn.end()
+    daemon.on("ASK", begin, go_on)
+    result = ask("--session", SESSION)
+    assert result.status == 0 and result.err.count("asked: a dog\n") == 1
 
 
 def test_words_are_not_said_twice(daemon, ask):

@@ -149,7 +149,7 @@ def test_without_a_model(make_daemon, env):
 
 def test_the_prompt(asked, env):
     it = Terminal(asked.socket, env=env)
-    it.see("> ")
+    it.begin()
     it.type(script(VIDEO, {"say": "One."}) + "\r")
     it.see("\nOne.\n")
     it.forget()
@@ -163,7 +163,7 @@ def test_the_prompt(asked, env):
     it.see("running")
     it.type("\x03")
     it.see("the turn was cancelled")
-    it.type("\x04")
+    it.leave()
     assert it.end() == 0
     assert len({job["labels"]["session"] for job in jobs_of(asked)}) == 1
     assert os.path.exists(env["XDG_STATE_HOME"] + "/veoctl/history")

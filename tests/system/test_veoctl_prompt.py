@@ -10,7 +10,7 @@ import pytest
 
 from fake_agent import (PATH, SESSION, SESSION2, TEXT, Cancellable, Turn, answers, ask,  # noqa: F401
                         makes_a_video, state, terminal)
-from scripted import HANG, ID, ID2, daemon, done, job, plain  # noqa: F401
+from scripted import HANG, ID, ID2, daemon, done, job, line, plain  # noqa: F401
 
 
 # ---- a turn ----
@@ -111,10 +111,35 @@ def test_a_job_that_ends_after_its_result(daemon, terminal):
     assert f"· {ID}  processing\n" in it.plain and f"✓ {ID} done  {PATH}\n" in it.plain
 
 
+def test_a_job_that_ended_while_the_daemon_was_away(daemon, terminal):
+    def go_on(command):
+        turn = Turn(command)
+        turn.asked()
+        turn.calling()
+        turn.result(success=True, status="completed", job=ID)
+        command.send(line("OK", job(state="running"), "99"))  # what a STATUS asked, too late
+        turn.thinking(2)
+        threading.Timer(1, turn.end).start()
+
+    def begin(command):
+        turn = Turn(command)
+        turn.asked()
+        turn.calling()
+        turn.job("running")
+    daemon.on("ASK", begin, go_on)
+    daemon.on("STATUS", lambda c: None)
+    it = terminal("a dog")
+    it.see("running")
+    daemon.stop()
+    it.see("went away")
+    it.forget()
+    daemon.start()
+    assert it.end() == 0
+    after = it.plain.partition(f"✓ {ID}")[2]
+    assert "thinking… " in after and "running" not in after
+
+
 # ---- the prompt ----
-
-START = "Ctrl-D leaves.\n> "
-
 
 def texts(daemon):
     return [c.object.get("text") for c in daemon.sent("ASK")]
@@ -127,12 +152,12 @@ def sessions(daemon):
 def test_a_conversation(daemon, terminal, state):
     daemon.on("ASK", answers("First."), answers("Second."))
     it = terminal()
-    it.see(START)
+    it.begin()
     it.type("one\r")
     it.see("First.")
     it.type("two\r")
     it.see("Second.")
-    it.type("\x04")
+    it.leave()
     assert it.end() == 0
     assert texts(daemon) == ["one", "two"] and sessions(daemon) == [None, SESSION]
     assert f"(session {SESSION})" in it.plain
@@ -144,32 +169,45 @@ def test_a_conversation(daemon, terminal, state):
 def test_editing_keys(daemon, terminal):
     daemon.on("ASK", answers())
     it = terminal()
-    it.see(START)
+    it.begin()
     # home, delete to the end; a word taken back; an arrow; a backspace over a character of two bytes
     it.type("gone\x01\x0b" "a brown\x17" "black\x1b[D\x1b[D\x1b[C\x05 Hündü\x7f\x08" "d – 犬\r")
     it.see("Hello.")
-    it.type("\x04")
+    it.leave()
     it.end()
     assert texts(daemon) == ["a black Hünd – 犬"]
+
+
+def test_what_is_no_utf_8_is_asked_about(daemon, terminal):
+    daemon.on("ASK", answers())
+    it = terminal()
+    it.begin()
+    it.type(b"a\xffb\xc3(\r")
+    it.see("Hello.")
+    it.leave()
+    assert it.end() == 0
+    assert texts(daemon) == ["a?b?"]
 
 
 def test_history(daemon, terminal):
     daemon.on("ASK", answers("Eins."), answers("Zwei."), answers("Drei."), answers("Vier."))
     it = terminal()
-    it.see(START)
+    it.begin()
     it.type("ein Hünd \\ 犬\r")
     it.see("Eins.")
+    it.ready()
     it.type("\x1b[A!\r")
     it.see("Zwei.")
-    it.type("\x04")
+    it.leave()
     it.end()
     it = terminal()
-    it.see(START)
+    it.begin()
     it.type("\x1b[A\x1b[A\r")
     it.see("Drei.")
+    it.ready()
     it.type("\x12!\r\r")
     it.see("Vier.")
-    it.type("\x04")
+    it.leave()
     it.end()
     assert texts(daemon) == ["ein Hünd \\ 犬", "ein Hünd \\ 犬!", "ein Hünd \\ 犬", "ein Hünd \\ 犬!"]
 
@@ -180,10 +218,10 @@ def test_history_is_bounded(daemon, terminal, state):
     folder.mkdir(parents=True)
     (folder / "history").write_text("_HiStOrY_V2_\n" + "".join(f"line{i}\n" for i in range(3000)))
     it = terminal()
-    it.see(START)
+    it.begin()
     it.type("one more\r")
     it.see("Hello.")
-    it.type("\x04")
+    it.leave()
     it.end()
     lines = (folder / "history").read_text().splitlines()
     assert len(lines) == 1001 and lines[-1] == "one\\040more"
@@ -196,10 +234,10 @@ def test_a_broken_history_does_no_harm(daemon, terminal, state, content):
     (state / "veoctl").mkdir(parents=True)
     (state / "veoctl/history").write_bytes(content)
     it = terminal()
-    it.see(START)
+    it.begin()
     it.type("\x1b[A\x15one\r")
     it.see("Hello.")
-    it.type("\x04")
+    it.leave()
     assert it.end() == 0
     assert texts(daemon) == ["one"]
 
@@ -207,15 +245,16 @@ def test_a_broken_history_does_no_harm(daemon, terminal, state, content):
 def test_ctrl_c_clears_the_line(daemon, terminal):
     daemon.on("ASK", answers())
     it = terminal()
-    it.see(START)
+    it.begin()
     it.type("never mind")
     it.see("never mind")
     it.forget()
     it.type("\x03")
     it.see("^C\n> ")
+    it.ready()
     it.type("rather this\r")
     it.see("Hello.")
-    it.type("\x04")
+    it.leave()
     assert it.end() == 0
     assert texts(daemon) == ["rather this"]
 
@@ -223,7 +262,7 @@ def test_ctrl_c_clears_the_line(daemon, terminal):
 def test_ctrl_c_cancels_the_turn_and_not_the_program(daemon, terminal):
     turn = Cancellable(daemon)
     it = terminal()
-    it.see(START)
+    it.begin()
     it.type("one\r")
     it.see("queued")
     it.forget()
@@ -234,7 +273,7 @@ def test_ctrl_c_cancels_the_turn_and_not_the_program(daemon, terminal):
     daemon.on("ASK", answers("And on."))
     it.type("two\r")
     it.see("And on.")
-    it.type("\x04")
+    it.leave()
     assert it.end() == 0
     assert turn.asked.is_set() and sessions(daemon) == [None, SESSION, SESSION]
 
@@ -242,7 +281,7 @@ def test_ctrl_c_cancels_the_turn_and_not_the_program(daemon, terminal):
 def test_a_second_ctrl_c_leaves_the_prompt(daemon, terminal):
     Cancellable(daemon, answer=False)
     it = terminal()
-    it.see(START)
+    it.begin()
     it.type("one\r")
     it.see("queued")
     it.type("\x03")
@@ -255,7 +294,7 @@ def test_a_second_ctrl_c_leaves_the_prompt(daemon, terminal):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_killed_at_the_prompt(terminal, number):
     it = terminal()
-    it.see(START)
+    it.begin()
     assert not it.is_as_before()
     it.process.send_signal(number)
     assert it.process.wait(HANG) == -number
@@ -265,11 +304,11 @@ def test_killed_at_the_prompt(terminal, number):
 def test_ctrl_backslash_does_nothing(daemon, terminal):
     daemon.on("ASK", answers())
     it = terminal()
-    it.see(START)
+    it.begin()
     it.type("\x1c")
     it.type("x\r")
     it.see("Hello.")
-    it.type("\x04")
+    it.leave()
     assert it.process.wait(HANG) == 0
     assert it.is_as_before()
 
@@ -279,11 +318,11 @@ def test_ctrl_backslash_does_nothing(daemon, terminal):
 def test_prompt_on_a_simple_terminal(daemon, terminal, env):
     daemon.on("ASK", answers())
     it = terminal(env=env)
-    it.see("> ")
+    it.begin()
     it.type("one\x17two\r")
     it.see("Hello.")
     it.forget()
-    it.type("\x04")
+    it.leave()
     assert it.end() == 0
     assert texts(daemon) == ["two"]
     assert "\x1b[3" not in it.text
@@ -291,7 +330,7 @@ def test_prompt_on_a_simple_terminal(daemon, terminal, env):
 
 def test_a_terminal_that_goes_away(daemon, terminal):
     it = terminal()
-    it.see(START)
+    it.begin()
     it.hang_up()
     assert it.process.wait(HANG) in (0, -signal.SIGHUP)
 
@@ -304,7 +343,7 @@ def test_commands_of_the_prompt(daemon, terminal):
         command.ok({"count": 1})
     daemon.on("LIST", list_jobs)
     it = terminal()
-    it.see(START)
+    it.begin()
     for typed, seen in [
             ("/help", "/session [ID]  which conversation"), ("/session", "There is none"),
             ("/jobs", "There are none"), ("hello", "Hello."), ("/session", f"\n{SESSION}\n"),
@@ -313,6 +352,7 @@ def test_commands_of_the_prompt(daemon, terminal):
             (f"/session {SESSION2}", f"\n{SESSION2}\n"), ("/session ../x", "no session's id"),
             ("/tmp/cat.png moves", "Hello."), ("", "> ")]:
         it.forget()
+        it.ready()
         it.type(typed + "\r")
         it.see(seen)
     it.type("/quit\r")
@@ -325,7 +365,7 @@ def test_commands_of_the_prompt(daemon, terminal):
 def test_a_turn_that_fails_leaves_the_prompt(daemon, terminal):
     daemon.on("ASK", lambda c: c.err("unavailable", "no model"), answers())
     it = terminal()
-    it.see(START)
+    it.begin()
     it.type("one\r")
     it.see("no model (unavailable)")
     daemon.stop()
@@ -334,7 +374,7 @@ def test_a_turn_that_fails_leaves_the_prompt(daemon, terminal):
     daemon.start()
     it.type("three\r")
     it.see("Hello.")
-    it.type("\x04")
+    it.leave()
     assert it.end() == 0
 
 
@@ -347,14 +387,14 @@ def test_ctrl_c_ends_a_download_and_not_the_program(daemon, terminal, tmp_path):
     daemon.on("GET", get)
     daemon.on("ASK", answers("So.", jobs=[done()]))
     it = terminal("-o", str(tmp_path) + "/")
-    it.see(START)
+    it.begin()
     it.type("one\r")
     assert begun.wait(HANG)
     it.see("So.")
     it.forget()
     it.type("\x03")
     it.see(f"veoctl get {ID}\n> ")
-    it.type("\x04")
+    it.leave()
     assert it.end() == 0
     assert list(tmp_path.glob("*.mp4*")) == []
 
@@ -363,16 +403,17 @@ def test_ctrl_z_gives_the_terminal_back(daemon, terminal):
     """A shell with job control in between: nobody stops whom nobody could wake."""
     daemon.on("ASK", answers())
     it = terminal(shell='set -m; "$@"; stty -a; sleep 0.1; fg')
-    it.see(START)
+    it.begin()
     it.forget()
     it.type("half")
     it.see("half")
     it.type("\x1a")
     it.see(" icanon")
     it.see("> half")
+    it.ready()
     it.type(" a word\r")
     it.see("Hello.")
-    it.type("\x04")
+    it.leave()
     assert it.end() == 0
     assert texts(daemon) == ["half a word"]
 
@@ -380,13 +421,16 @@ def test_ctrl_z_gives_the_terminal_back(daemon, terminal):
 def test_resized_while_typing(daemon, terminal):
     daemon.on("ASK", answers())
     it = terminal(columns=100)
-    it.see(START)
+    it.begin()
     it.type("some words ")
     it.see("some words")
     it.resize(30)
-    it.type("and more of them, which are many\r")
+    it.forget()
+    it.type("and more of them, which are many")
+    it.see("\b")  # where the line goes on below
+    it.type("\r")
     it.see("Hello.")
-    it.type("\x04")
+    it.leave()
     assert it.end() == 0
     assert texts(daemon) == ["some words and more of them, which are many"]
 
