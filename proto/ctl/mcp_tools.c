@@ -296,9 +296,26 @@ const struct mcp_tool *mcp_tool_find(const char *name)
 
 /* ---- tools/list ---- */
 
+/* Older drafts of JSON Schema refuse an empty one. */
+static void write_required(const struct mcp_tool *tool, struct jsonw *w)
+{
+    bool is_open = false;
+    for (const struct mcp_argument *argument = tool->arguments; argument->name; argument++) {
+        if (!argument->is_required)
+            continue;
+        if (!is_open) {
+            jsonw_name(w, "required");
+            jsonw_array(w);
+        }
+        is_open = true;
+        jsonw_string(w, argument->name);
+    }
+    if (is_open)
+        jsonw_array_end(w);
+}
+
 static void write_input_schema(const struct mcp_tool *tool, struct jsonw *w)
 {
-    const struct mcp_argument *argument;
     if (tool->shared != TOOL_COUNT) {
         tool_write_input_schema(tool->shared, w);
         return;
@@ -307,7 +324,7 @@ static void write_input_schema(const struct mcp_tool *tool, struct jsonw *w)
     jsonw_member_string(w, "type", "object");
     jsonw_name(w, "properties");
     jsonw_object(w);
-    for (argument = tool->arguments; argument->name; argument++) {
+    for (const struct mcp_argument *argument = tool->arguments; argument->name; argument++) {
         jsonw_name(w, argument->name);
         jsonw_object(w);
         jsonw_member_string(w, "type", argument->is_number ? "number" : "string");
@@ -315,12 +332,7 @@ static void write_input_schema(const struct mcp_tool *tool, struct jsonw *w)
         jsonw_object_end(w);
     }
     jsonw_object_end(w);
-    jsonw_name(w, "required");
-    jsonw_array(w);
-    for (argument = tool->arguments; argument->name; argument++)
-        if (argument->is_required)
-            jsonw_string(w, argument->name);
-    jsonw_array_end(w);
+    write_required(tool, w);
     jsonw_object_end(w);
 }
 

@@ -63,7 +63,8 @@ def test_what_is_offered(server):
                                             "idempotentHint", "openWorldHint"}
         for schema in (tool["inputSchema"], tool["outputSchema"]):
             assert schema["type"] == "object" and "additionalProperties" not in schema
-            assert set(schema["required"]) <= set(schema["properties"])
+            assert schema.get("required") != [] and schema["properties"]
+            assert set(schema.get("required", [])) <= set(schema["properties"])
             assert all("description" in member for member in schema["properties"].values()
                        if member.get("type") != "array" or "items" not in member)
         assert tool["outputSchema"]["required"] == ["success"]
