@@ -26,7 +26,7 @@ struct inputs {
     size_t at; /* the request */
     struct input *input;
     bool is_video; /* that is what it must be */
-    char field[48];
+    char *field;
 
     struct seek *seek;
     struct job *job; /* whose result it is to be */
@@ -41,6 +41,7 @@ static void go_on(struct inputs *r);
 static void inputs_free(struct inputs *r)
 {
     job_free(r->job);
+    free(r->field);
     free(r->seen);
     free(r);
 }
@@ -282,7 +283,8 @@ static bool is_next(struct inputs *r, struct input *input, const char *field, bo
         return false;
     r->input = input;
     r->is_video = is_video;
-    snprintf(r->field, sizeof(r->field), "%s%s", field, input->path ? "_path" : "");
+    free(r->field);
+    r->field = mem_format("%s%s", field, input->path ? "_path" : "");
     return true;
 }
 
