@@ -1,8 +1,12 @@
 /* The end of an ASK: what became of the turn, and of its jobs. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "daemon/agent/conversation.h"
+#include "proto/line.h"
 #include "proto/mem.h"
+
+#define CUT_MAX (128 * 1024) /* bytes of a text that fit into a line, however they are escaped */
 
 /* ---- the jobs ---- */
 
@@ -71,14 +75,16 @@ struct gathering *gathering_start(struct agent *agent, const struct turn *turn, 
 
 /* ---- the lines ---- */
 
-static void write_jobs(struct call *call, struct job *const *jobs, size_t count, bool brief,
+enum detail { FULL, BRIEF, CUT };
+
+static void write_jobs(struct call *call, struct job *const *jobs, size_t count, enum detail detail,
                        struct jsonw *w)
 {
     jsonw_name(w, "jobs");
     jsonw_array(w);
     for (size_t i = 0; i < count; i++) {
         jsonw_object(w);
-        if (brief) {
+        if (detail > FULL) {
             jsonw_member_string(w, "id", jobs[i]->id);
             jsonw_member_string(w, "state", job_state_name(jobs[i]->state));
         } else {
@@ -94,13 +100,25 @@ static const char *or_none(const char *text)
     return text && text[0] ? text : NULL;
 }
 
+static void write_cut(const char *text, struct jsonw *w)
+{
+    size_t length = text ? strlen(text) : 0;
+    char *cut = mem_strndup(text ? text : "", length < CUT_MAX ? length : CUT_MAX);
+    cut[utf8_valid_prefix(cut, strlen(cut))] = '\0';
+    jsonw_member_string(w, "text", or_none(cut));
+    free(cut);
+}
+
 static void write_ok(struct call *call, const char *session, const struct turn *turn,
-                     struct job *const *jobs, size_t count, bool brief)
+                     struct job *const *jobs, size_t count, enum detail detail)
 {
     struct jsonw *w = call_reply(call, REPLY_OK);
-    jsonw_member_string(w, "text", or_none(turn->text));
+    if (detail == CUT)
+        write_cut(turn->text, w);
+    else
+        jsonw_member_string(w, "text", or_none(turn->text));
     jsonw_member_string(w, "session", session);
-    write_jobs(call, jobs, count, brief, w);
+    write_jobs(call, jobs, count, detail, w);
     jsonw_member_string(w, "finish", turn_finish_name(turn->finish));
     jsonw_member_string(w, "message", or_none(turn->message));
     jsonw_member_int(w, "rounds", turn->rounds);
@@ -126,9 +144,9 @@ void answer_turn(struct call *call, const char *session, const struct turn *turn
     if (turn->finish == TURN_FAILED)
         write_failure(call, session, turn);
     else
-        write_ok(call, session, turn, jobs, count, false);
-    if (call->commands->line.failed)
-        write_ok(call, session, turn, jobs, count, true);
+        write_ok(call, session, turn, jobs, count, FULL);
+    for (enum detail detail = BRIEF; call->commands->line.failed && detail <= CUT; detail++)
+        write_ok(call, session, turn, jobs, count, detail);
     call_send(call);
     call_end(call);
 }
