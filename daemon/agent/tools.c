@@ -84,6 +84,12 @@ static void fail(struct tool_run *run, const struct error *error)
     buf_init(&out, LIMIT_REPLY_LINE);
     jsonw_init(&w, &out);
     tool_write_failure(&run->call, &cause, &w);
+    if (out.failed) { /* by what it was called with */
+        const struct tool_call bare = {.tool = run->call.tool};
+        buf_reset(&out);
+        jsonw_init(&w, &out);
+        tool_write_failure(&bare, &cause, &w);
+    }
     end(run, buf_text(&out));
     buf_free(&out);
 }
@@ -182,7 +188,7 @@ static void on_cancelled(void *arg, const struct job *job, const struct error *e
     if (!run->over) {
         if (job)
             take_news(run, job);
-        give_job(run);
+        tool_run_hurry(run);
     }
     release(run);
 }

@@ -108,7 +108,8 @@ void engine_make(struct engine *engine, uid_t owner, struct request *const *requ
 const struct job *engine_job(const struct engine *engine, const char *id);
 
 /* Cancels, retries, holds or releases; `job` is a copy of the job, taken over, and used only if it
- * isn't live. `done` may be NULL; it is called from the loop with the job, or with an error. */
+ * isn't live. `done` may be NULL; it is called from the loop with the job, or with an error, which
+ * may be at once. */
 typedef void engine_done_fn(void *arg, const struct job *job, const struct error *error);
 void engine_change(struct engine *engine, struct job *job, enum job_event_type type,
                    const char *reason, engine_done_fn *done, void *arg);

@@ -272,6 +272,21 @@ def test_what_was_not_submitted_is_cancelled_with_the_turn(sim, make_asked):
     assert len(sim.operations()) == 1
 
 
+def test_a_turn_is_cancelled_though_its_job_cannot_be(make_asked):
+    """Three commits for the first job, three for the turn up to its job; the seventh is HOLD's."""
+    daemon = make_asked({"limits.in_flight": "1"}).start(faults="store.commit#7=ENOSPC")
+    daemon.wait_state(daemon.generate("first " + LONG)["id"], "running")
+    turn = Turn(daemon.client(), script({"calls": [text("a cat")]}))
+    job = turn.until("job", state="queued")
+    other = daemon.client()
+    other.send(f"HOLD {job['id']}")
+    other.send("ASK " + json.dumps({"session": turn.session, "cancel": True}))
+    assert other.read().value["code"] == "disk-full"
+    assert other.read().value["cancelled"] is True
+    assert turn.ok("cancelled")["jobs"][0]["state"] == "queued"
+    check_goes_on(daemon, turn.session)
+
+
 def test_there_is_nothing_to_cancel(asked, asking):
     session = ask(asking, script({"say": "Hello."})).session
     assert cancel(asked, session) == {"session": session, "cancelled": False}
