@@ -158,6 +158,49 @@ static void wanted_free(struct wanted *wanted)
     free(wanted->files);
 }
 
+/* ---- jobs that go on ---- */
+
+struct unfinished {
+    char **ids; /* of all jobs, once one of them goes on */
+    size_t count;
+    bool any;
+};
+
+static void look_at_job(void *arg, struct json_value job)
+{
+    struct unfinished *jobs = arg;
+    char *id = job_member(job, "id");
+    char *state = job_member(job, "state");
+    if (id) {
+        jobs->any = jobs->any || (state && !job_is_settled(state));
+        jobs->ids = mem_resize(jobs->ids, jobs->count + 1, sizeof *jobs->ids);
+        jobs->ids[jobs->count++] = id;
+    }
+    free(state);
+}
+
+/* Whoever wants the videos here wants those as well that the model didn't wait for. `jobs` becomes
+ * WAIT's answer then, which is as good as that of the turn. */
+static int await_videos(const struct ask *ask, struct connection *connection,
+                        const struct answer **jobs, struct answer *ret)
+{
+    struct unfinished all = {0};
+    int status = EXIT_ALL_DONE;
+    job_each((*jobs)->value, look_at_job, &all);
+    if (all.any) {
+        struct wait wait = {.ids = all.ids,
+                            .count = all.count,
+                            .timeout_ms = ask->timeout_ms,
+                            .reconnect_ms = ask->reconnect_ms};
+        status = wait_for_jobs(ask->ctl, connection, &wait, ret);
+        *jobs = ret;
+    }
+    for (size_t i = 0; i < all.count; i++)
+        free(all.ids[i]);
+    free(all.ids);
+    return status;
+}
+
 /* ---- all of it ---- */
 
 static void explain_unfinished(void *arg, struct json_value job)
@@ -173,16 +216,13 @@ static void explain_unfinished(void *arg, struct json_value job)
     free(state);
 }
 
-int ask_end(struct ask *ask, struct connection *connection, const struct answer *ok)
+/* The jobs: what became of them, and their videos. */
+static enum exit_status end_jobs(const struct ask *ask, struct connection *connection,
+                                 const struct answer *ok)
 {
     struct ctl *ctl = ask->ctl;
     struct wanted wanted = {0};
-    if (ctl->json)
-        ctl->output->waited(ctl, ok);
-    else
-        put_answer(ctl, ok->value);
-    enum exit_status status = explain_finish(ctl, ok->value);
-    status = exit_worse(status, (enum exit_status)job_exit_status(ok->value));
+    enum exit_status status = (enum exit_status)job_exit_status(ok->value);
     wait_explain_held(ctl, ok);
     job_each(ok->value, explain_unfinished, ctl);
     if (ask->output)
@@ -191,5 +231,21 @@ int ask_end(struct ask *ask, struct connection *connection, const struct answer 
         job_each(ok->value, put_files, ctl);
     status = exit_worse(status, (enum exit_status)fetch_all(ask, connection, &wanted));
     wanted_free(&wanted);
-    return (int)status;
+    return status;
+}
+
+int ask_end(struct ask *ask, struct connection *connection, const struct answer *ok)
+{
+    struct answer waited;
+    if (ask->ctl->json)
+        ask->ctl->output->waited(ask->ctl, ok);
+    else
+        put_answer(ask->ctl, ok->value);
+    enum exit_status status = explain_finish(ask->ctl, ok->value);
+    if (ask->output && status == EXIT_ALL_DONE) {
+        int result = await_videos(ask, connection, &ok, &waited);
+        if (result != EXIT_ALL_DONE)
+            return result;
+    }
+    return (int)exit_worse(status, end_jobs(ask, connection, ok));
 }

@@ -97,7 +97,7 @@ static const struct option_spec forget_options[] = {
 static const struct option_spec ask_options[] = {
     {OPTION_SESSION, "session", "ID", "go on with that conversation; 'last': with the last one"},
     {OPTION_CONTINUE, "continue", NULL, "the same as --session last"},
-    {OPTION_OUTPUT, "output", "DIR", "write the videos there, as ID.mp4; or into one FILE"},
+    {OPTION_OUTPUT, "output", "DIR", "wait for all videos, and write them there; FILE as well"},
     {OPTION_OVERWRITE, "overwrite", NULL, "--output may replace files"},
     {OPTION_RECONNECT, "reconnect", "D", "look for a lost daemon that long (60s)"},
     {0},

@@ -167,6 +167,8 @@ static int explain(struct waiting *waiting, enum connection_result result)
     struct ctl *ctl = waiting->ctl;
     if (result == CONNECTION_INTERRUPTED) {
         say_how_to_come_back(waiting);
+        if (ctl->is_prompt && interrupt_take())
+            return EXIT_CANCELLED;
         interrupt_die();
     }
     if (clock_left(waiting->deadline) == 0) {

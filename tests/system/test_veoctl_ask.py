@@ -310,6 +310,20 @@ def test_files_that_the_answer_had_no_room_for(daemon, ask, tmp_path):
     assert (tmp_path / "dog.mp4").read_bytes() == b"video:" + ID.encode()
 
 
+def test_videos_that_the_model_did_not_wait_for(daemon, ask, tmp_path):
+    serves_videos(daemon)
+    daemon.on("ASK", answers("So.", jobs=[done(), job(ID2, "running")]))
+    daemon.on("WAIT", lambda c: c.ok({"jobs": [done(), done(ID2)], "timed_out": False}))
+    assert ask("-o", tmp_path, "x").status == 0
+    assert sorted(p.name for p in tmp_path.glob("*.mp4")) == [f"{ID}.mp4", f"{ID2}.mp4"]
+    assert daemon.sent("WAIT")[0].object["ids"] == [ID, ID2]
+    daemon.on("WAIT", lambda c: c.ok({"jobs": [done(), job(ID2, "running")], "timed_out": True}))
+    result = ask("--overwrite", "-o", tmp_path, "x")
+    assert result.status == 5 and f"{ID2} is still running: veoctl wait {ID2}" in result.err
+    daemon.on("ASK", answers("So.", jobs=[job(ID2, "running")], finish="cancelled"))
+    assert ask("-o", tmp_path, "x").status == 6 and len(daemon.sent("WAIT")) == 2
+
+
 def test_a_video_that_cannot_be_fetched(daemon, ask, tmp_path):
     daemon.on("GET", lambda c: c.err("not-found", "gone"))
     daemon.on("ASK", answers("So.", jobs=[done()]))

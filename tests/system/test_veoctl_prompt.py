@@ -10,7 +10,7 @@ import pytest
 
 from fake_agent import (PATH, SESSION, SESSION2, TEXT, Cancellable, Turn, answers, ask,  # noqa: F401
                         makes_a_video, state, terminal)
-from scripted import HANG, ID, ID2, daemon, done, job, line, plain  # noqa: F401
+from scripted import HANG, ID, ID2, daemon, done, job, line, plain, until  # noqa: F401
 
 
 # ---- a turn ----
@@ -397,6 +397,22 @@ def test_ctrl_c_ends_a_download_and_not_the_program(daemon, terminal, tmp_path):
     it.leave()
     assert it.end() == 0
     assert list(tmp_path.glob("*.mp4*")) == []
+
+
+def test_ctrl_c_ends_the_wait_for_a_video_and_not_the_program(daemon, terminal, tmp_path):
+    daemon.on("ASK", answers("So.", jobs=[job(state="running")]))
+    daemon.on("WAIT", lambda c: None)
+    daemon.on("STATUS", lambda c: None)
+    it = terminal("-o", str(tmp_path) + "/")
+    it.begin()
+    it.type("one\r")
+    it.see("So.")
+    until(lambda: daemon.sent("WAIT"))
+    it.forget()
+    it.type("\x03")
+    it.see(f"the job goes on: veoctl wait {ID}\n> ")
+    it.leave()
+    assert it.end() == 0
 
 
 def test_ctrl_z_gives_the_terminal_back(daemon, terminal):
