@@ -87,7 +87,6 @@ static void on_sweep(uv_timer_t *timer)
 
 static void give_up(struct conversation *conversation, const struct error *error)
 {
-    conversation_close_calls(conversation, "nobody knows what became of it");
     conversation->born = true;
     turn_end(&conversation->turn, TURN_FAILED, "%s", error->message);
     conversation_save(conversation);

@@ -165,7 +165,7 @@ void calling_hurry(struct conversation *conversation, bool cancel)
         const struct run *run = &conversation->runs[i];
         if (!run->tool)
             continue;
-        if (cancel && tool_named(run->call->name) != TOOL_CHECK)
+        if (cancel)
             tool_run_cancel(run->tool);
         else
             tool_run_hurry(run->tool);

@@ -217,10 +217,25 @@ def test_sessions_expire(make_asked):
                             "session")
 
 
+def test_an_expired_session_is_gone_before_it_is_swept(asked):
+    session = ask(asked.client(), script({"say": "Hello."})).session
+    asked.terminate()
+    with contextlib.closing(sqlite3.connect(asked.state / "jobs.db")) as db:
+        db.execute("UPDATE sessions SET updated_at = 1")
+        db.commit()
+    asked.start()
+    asked.client().err("ASK " + json.dumps({"session": session}), "not-found", "session")
+    assert sessions_kept(asked) == 1
+
+
 # ---- cancelling ----
 
 def cancel(daemon, session):
-    return daemon.ok("ASK " + json.dumps({"session": session, "cancel": True}))
+    """Who cancels hears of nothing else."""
+    with harness.Client(daemon.socket) as client:
+        [reply] = client.exchange("ASK " + json.dumps({"session": session, "cancel": True}))
+    assert reply.word == "OK", reply
+    return reply.value
 
 
 def check_goes_on(daemon, session):

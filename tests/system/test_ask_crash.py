@@ -163,6 +163,21 @@ def test_the_time_runs_out_while_it_is_down(sim, asked, state):
     assert again.ok()["text"] == "Here again."
 
 
+def test_what_was_not_begun_in_time_is_not_begun_later(sim, asked):
+    asked.start(faults="agent.calls=kill")
+    asked.client().send("ASK " + script({"calls": [text("a cat")]}, {"say": "Late."}))
+    asked.wait_killed()
+    with contextlib.closing(sqlite3.connect(asked.state / "jobs.db")) as db:
+        db.execute("UPDATE sessions SET turn = json_set(turn, '$.started_at', 1)")
+        db.commit()
+    asked.start()
+    [session] = sessions(asked)
+    answer = Turn(asked.client(), session=session).ok("time")
+    assert answer["jobs"] == [] and sim.operations() == []
+    check = ask(asked.client(), script({"say": "Here again."}), session=session)
+    assert check.ok()["text"] == "Here again."
+
+
 def test_what_was_spent_counts_after_a_crash(sim, asked):
     words = script({"calls": [text("a cat " + LONG), text("a dog " + LONG)]},
                    {"calls": [text("a cow")]}, {"say": "Done."})
