@@ -143,6 +143,7 @@ class Daemon:
             "provider gemini.base_url": url,
             "provider veo.dialect": "predict",
             "provider veo.base_url": url,
+            "agent.base_url": f"{url}/v1beta/openai",  # not the shipped one, whatever is asked
             **self.options,
             **(options or {}),
         }

@@ -1191,7 +1191,8 @@ def test_quit_while_another_command_waits(daemon, client):
 
 
 @pytest.mark.parametrize("line, said", [
-    ("GENRATE x", "GENERATE"), ("STAT", "STAT"), ("FOO", "HELP"), ("PUTT 5", "PUT"), ("ASK x", "")])
+    ("GENRATE x", "GENERATE"), ("STAT", "STAT"), ("FOO", "HELP"), ("PUTT 5", "PUT"),
+    ("ASKED x", "ASK")])
 def test_unknown_verbs(client, line, said):
     assert said in refused(client, line, "unknown-verb")
 
