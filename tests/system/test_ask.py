@@ -598,6 +598,18 @@ def test_a_full_disk_holds_a_turn_up(sim, make_asked, commit):
     assert len(sim.operations()) == 1
 
 
+def test_a_turn_that_waits_for_the_disk_is_cancelled(sim, make_asked):
+    """Before the calls of an answer are on disk: they are not made any more."""
+    daemon = make_asked().start(faults=",".join(f"store.commit#{n}=ENOSPC" for n in (2, 3, 4)))
+    turn = Turn(daemon.client(), script({"calls": [text("a cat")]}, {"say": "Never."}))
+    harness.until(lambda: "can't be written" in daemon.log())
+    assert cancel(daemon, turn.until("asked")["session"])["cancelled"] is True
+    assert turn.ok("cancelled")["jobs"] == []
+    assert turn.steps("result")[0]["result"]["success"] is False
+    assert sim.operations() == []
+    check_goes_on(daemon, turn.session)
+
+
 def test_nothing_that_is_said_is_in_the_log(asked, asking):
     words = script({"calls": [text("a very private cat")]}, {"say": "A very private answer."})
     turn = ask(asking, "My very private wish. " + words)

@@ -204,8 +204,8 @@ def test_without_its_credential_a_cut_turn_ends_with_a_word(asked):
 
 
 def test_a_damaged_record_ends_its_turn_with_a_word(asked):
-    turn = Turn(asked.start().client(), script({"say": "Late.", "delay": "300s"}))
-    turn.until("thinking")
+    turn = Turn(asked.start().client(), script({"calls": [text("a cat " + LONG)]}))
+    turn.until("job", state="running")
     asked.kill()
     with contextlib.closing(sqlite3.connect(asked.state / "jobs.db")) as db:
         db.execute("UPDATE sessions SET turn = '{}'")
@@ -213,6 +213,17 @@ def test_a_damaged_record_ends_its_turn_with_a_word(asked):
     asked.start()
     error = Turn(asked.client(), session=turn.session).err("unavailable")
     assert "record is damaged" in error["message"]
+    again = ask(asked.client(), script({"say": "Here again."}), session=turn.session)
+    assert again.ok()["text"] == "Here again."
+
+
+def test_a_full_disk_after_a_crash_holds_the_turn_up(sim, asked):
+    turn = Turn(asked.start().client(), script({"errors": [{"stall": 300}], "say": "Done."}))
+    turn.until("asked")
+    harness.until(lambda: sim.stats()["chat_requests"] == 1)
+    asked.kill()
+    asked.start(faults="store.commit#1=ENOSPC")
+    assert Turn(asked.client(), session=turn.session).ok()["text"] == "Done."
 
 
 def test_a_damaged_record_of_a_turn_that_is_over(asked):
