@@ -69,6 +69,8 @@ static const struct tool_argument arguments_table[] = {
      "once."},
 };
 
+_Static_assert(COUNT(arguments_table) <= TOOL_ARGUMENTS_MAX, "too many arguments");
+
 const struct tool_info *tool_info(enum tool tool)
 {
     return &infos[tool];

@@ -7,6 +7,8 @@
 
 #include "proto/tool.h"
 
+#define TOOL_ARGUMENTS_MAX 16 /* of one tool */
+
 enum tool_type { TOOL_TEXT, TOOL_NUMBER, TOOL_FLAG };
 
 struct tool_argument {

@@ -1,6 +1,5 @@
+#include "proto/schema.h"
 #include "proto/tool_internal.h"
-
-#include <string.h>
 
 #define COUNT(rows) (sizeof(rows) / sizeof((rows)[0]))
 
@@ -10,70 +9,33 @@ static const char *const type_names[] = {
     [TOOL_FLAG] = "boolean",
 };
 
-static void begin_property(struct jsonw *w, const char *name, const char *type,
-                           const char *description)
-{
-    jsonw_name(w, name);
-    jsonw_object(w);
-    jsonw_member_string(w, "type", type);
-    jsonw_member_string(w, "description", description);
-}
-
-static void write_property(struct jsonw *w, const char *name, const char *type,
-                           const char *description)
-{
-    begin_property(w, name, type, description);
-    jsonw_object_end(w);
-}
-
 /* What isn't listed is not forbidden: clients put `_meta` among the arguments. */
 void tool_write_input_schema(enum tool tool, struct jsonw *w)
 {
+    const char *required[TOOL_ARGUMENTS_MAX + 1] = {NULL};
+    size_t count = 0;
     const struct tool_argument *argument = NULL;
-    jsonw_object(w);
-    jsonw_member_string(w, "type", "object");
-    jsonw_name(w, "properties");
-    jsonw_object(w);
-    while ((argument = tool_argument_next(tool, argument)))
-        write_property(w, argument->name, type_names[argument->type], argument->description);
-    jsonw_object_end(w);
-    jsonw_name(w, "required");
-    jsonw_array(w);
-    while ((argument = tool_argument_next(tool, argument)))
+    schema_begin(w);
+    while ((argument = tool_argument_next(tool, argument))) {
+        const struct schema_property property = {argument->name, type_names[argument->type],
+                                                 argument->description};
+        schema_write_properties(w, &property, 1);
         if (tool_argument_required(tool, argument))
-            jsonw_string(w, argument->name);
-    jsonw_array_end(w);
-    jsonw_object_end(w);
-}
-
-struct property {
-    const char *name;
-    const char *type;
-    const char *description;
-};
-
-static void write_properties(struct jsonw *w, const struct property *properties, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        write_property(w, properties[i].name, properties[i].type, properties[i].description);
-}
-
-static void write_object_schema(struct jsonw *w, const struct property *properties, size_t count)
-{
-    jsonw_name(w, "properties");
-    jsonw_object(w);
-    write_properties(w, properties, count);
-    jsonw_object_end(w);
+            required[count++] = argument->name;
+    }
+    schema_end(w, required);
 }
 
 static void write_status_schema(struct jsonw *w)
 {
+    static const struct schema_property status = {
+        "status", "string",
+        "completed: the video is there. processing: ask again later. filtered: the "
+        "provider's safety filter stopped it, at no charge. uncertain: nobody knows "
+        "whether the provider took it. held: it waits for a person or a budget."};
     static const char *const words[] = {"completed", "processing", "failed",    "filtered",
                                         "cancelled", "expired",    "uncertain", "held"};
-    begin_property(w, "status", "string",
-                   "completed: the video is there. processing: ask again later. filtered: the "
-                   "provider's safety filter stopped it, at no charge. uncertain: nobody knows "
-                   "whether the provider took it. held: it waits for a person or a budget.");
+    schema_begin_property(w, &status);
     jsonw_name(w, "enum");
     jsonw_array(w);
     for (size_t i = 0; i < COUNT(words); i++)
@@ -82,34 +44,18 @@ static void write_status_schema(struct jsonw *w)
     jsonw_object_end(w);
 }
 
-static void write_files_schema(struct jsonw *w)
-{
-    static const struct property properties[] = {
-        {"path", "string", "Where it is."},
-        {"bytes", "integer", "Its size."},
-        {"mime_type", "string", "Its type, as video/mp4."},
-    };
-    begin_property(w, "files", "array", "All files of a completed video.");
-    jsonw_name(w, "items");
-    jsonw_object(w);
-    jsonw_member_string(w, "type", "object");
-    write_object_schema(w, properties, COUNT(properties));
-    jsonw_object_end(w);
-    jsonw_object_end(w);
-}
+static const struct schema_property files[] = {
+    {"path", "string", "Where it is."},
+    {"bytes", "integer", "Its size."},
+    {"mime_type", "string", "Its type, as video/mp4."},
+};
 
-static void write_progress_schema(struct jsonw *w)
-{
-    static const struct property properties[] = {
-        {"elapsed_seconds", "number", "How long the provider has been at it."},
-        {"expected_seconds", "number", "How long such videos took lately."},
-    };
-    begin_property(w, "progress", "object", "How far it is, where that can be told.");
-    write_object_schema(w, properties, COUNT(properties));
-    jsonw_object_end(w);
-}
+static const struct schema_property progress[] = {
+    {"elapsed_seconds", "number", "How long the provider has been at it."},
+    {"expected_seconds", "number", "How long such videos took lately."},
+};
 
-static const struct property results[] = {
+static const struct schema_property results[] = {
     {"success", "boolean", "True if the video is completed or being processed."},
     {"job", "string", "The job's id."},
     {"operation_name", "string",
@@ -136,19 +82,13 @@ static const struct property results[] = {
 /* All tools return the same object, of which each call fills what there is. */
 void tool_write_output_schema(enum tool tool, struct jsonw *w)
 {
+    static const char *const required[] = {"success", NULL};
     (void)tool;
-    jsonw_object(w);
-    jsonw_member_string(w, "type", "object");
-    jsonw_name(w, "properties");
-    jsonw_object(w);
+    schema_begin(w);
     write_status_schema(w);
-    write_properties(w, results, COUNT(results));
-    write_files_schema(w);
-    write_progress_schema(w);
-    jsonw_object_end(w);
-    jsonw_name(w, "required");
-    jsonw_array(w);
-    jsonw_string(w, "success");
-    jsonw_array_end(w);
-    jsonw_object_end(w);
+    schema_write_properties(w, results, COUNT(results));
+    schema_write_rows(w, "files", "All files of a completed video.", files, COUNT(files));
+    schema_write_object(w, "progress", "How far it is, where that can be told.", progress,
+                        COUNT(progress));
+    schema_end(w, required);
 }

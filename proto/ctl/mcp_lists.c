@@ -5,48 +5,16 @@
 
 #include "proto/ctl/mcp_call.h"
 #include "proto/ctl/text.h"
+#include "proto/schema.h"
 
 #define PROMPT_SHOWN 300 /* bytes of a prompt in a list */
 #define COUNT(rows)  (sizeof(rows) / sizeof((rows)[0]))
 
 /* ---- schemas ---- */
 
-struct property {
-    const char *name;
-    const char *type; /* NULL: any */
-    const char *description;
-};
-
-static void write_property(struct jsonw *w, const struct property *property)
-{
-    jsonw_name(w, property->name);
-    jsonw_object(w);
-    jsonw_member_string(w, "type", property->type);
-    jsonw_member_string(w, "description", property->description);
-    jsonw_object_end(w);
-}
-
-static void write_rows_schema(struct jsonw *w, const char *name, const struct property *properties,
-                              size_t count)
-{
-    jsonw_name(w, name);
-    jsonw_object(w);
-    jsonw_member_string(w, "type", "array");
-    jsonw_name(w, "items");
-    jsonw_object(w);
-    jsonw_member_string(w, "type", "object");
-    jsonw_name(w, "properties");
-    jsonw_object(w);
-    for (size_t i = 0; i < count; i++)
-        write_property(w, &properties[i]);
-    jsonw_object_end(w);
-    jsonw_object_end(w);
-    jsonw_object_end(w);
-}
-
 static void begin_schema(struct jsonw *w)
 {
-    static const struct property common[] = {
+    static const struct schema_property common[] = {
         {"success", "boolean", "True if there is an answer."},
         {"count", "integer", "How many rows there are."},
         {"more", "boolean", "True if there are more than these."},
@@ -55,27 +23,19 @@ static void begin_schema(struct jsonw *w)
         {"field", "string", "The argument that is to blame."},
         {"message", "string", "What to do next."},
     };
-    jsonw_object(w);
-    jsonw_member_string(w, "type", "object");
-    jsonw_name(w, "properties");
-    jsonw_object(w);
-    for (size_t i = 0; i < COUNT(common); i++)
-        write_property(w, &common[i]);
+    schema_begin(w);
+    schema_write_properties(w, common, COUNT(common));
 }
 
 static void end_schema(struct jsonw *w)
 {
-    jsonw_object_end(w);
-    jsonw_name(w, "required");
-    jsonw_array(w);
-    jsonw_string(w, "success");
-    jsonw_array_end(w);
-    jsonw_object_end(w);
+    static const char *const required[] = {"success", NULL};
+    schema_end(w, required);
 }
 
 void lists_write_videos_schema(struct jsonw *w)
 {
-    static const struct property rows[] = {
+    static const struct schema_property rows[] = {
         {"job", "string", "The job's id."},
         {"operation_name", "string", "What check_video_status and wait_for_video take."},
         {"status", "string", "completed, processing, failed, filtered, …"},
@@ -87,13 +47,13 @@ void lists_write_videos_schema(struct jsonw *w)
         {"created_at", "string", "When it was asked for."},
     };
     begin_schema(w);
-    write_rows_schema(w, "videos", rows, COUNT(rows));
+    schema_write_rows(w, "videos", NULL, rows, COUNT(rows));
     end_schema(w);
 }
 
 void lists_write_costs_schema(struct jsonw *w)
 {
-    static const struct property rows[] = {
+    static const struct schema_property rows[] = {
         {"day", "string", "A day in UTC."},
         {"provider", "string", "A provider."},
         {"model", "string", "A model."},
@@ -103,7 +63,7 @@ void lists_write_costs_schema(struct jsonw *w)
         {"charged_usd", "number", "Dollars."},
         {"presumed_usd", "number", "That part of which nobody knows whether it is charged."},
     };
-    static const struct property budgets[] = {
+    static const struct schema_property budgets[] = {
         {"for", "string", "all, owner or provider."},
         {"owner", "integer", "Whose it is."},
         {"provider", "string", "Which one's it is."},
@@ -112,22 +72,21 @@ void lists_write_costs_schema(struct jsonw *w)
         {"reserved_usd", "number", "Kept for what is being generated."},
         {"left_usd", "number", "What is left today."},
     };
-    static const struct property sums[] = {
+    static const struct schema_property sums[] = {
         {"jobs", "integer", "All that were charged."},
         {"charged_usd", "number", "Dollars, all together."},
         {"presumed_usd", "number", "That part of which nobody knows whether it is charged."},
         {"reserved_usd", "number", "Estimates of what is being generated."},
     };
     begin_schema(w);
-    write_rows_schema(w, "rows", rows, COUNT(rows));
-    write_rows_schema(w, "budgets", budgets, COUNT(budgets));
-    for (size_t i = 0; i < COUNT(sums); i++)
-        write_property(w, &sums[i]);
+    schema_write_rows(w, "rows", NULL, rows, COUNT(rows));
+    schema_write_rows(w, "budgets", NULL, budgets, COUNT(budgets));
+    schema_write_properties(w, sums, COUNT(sums));
     end_schema(w);
 }
 
 /* What of a MODELS item is of use to a model. */
-static const struct property models[] = {
+static const struct schema_property models[] = {
     {"model", "string", "Its name, or a pattern of names."},
     {"provider", "string", "Who has it."},
     {"default_model", "string", "The model that is used if none is named, if it is this one."},
@@ -150,7 +109,7 @@ static const struct property models[] = {
 void lists_write_models_schema(struct jsonw *w)
 {
     begin_schema(w);
-    write_rows_schema(w, "models", models, COUNT(models));
+    schema_write_rows(w, "models", NULL, models, COUNT(models));
     end_schema(w);
 }
 

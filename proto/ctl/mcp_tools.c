@@ -9,6 +9,7 @@
 #include "proto/ctl/mcp_lists.h"
 #include "proto/limits.h"
 #include "proto/mem.h"
+#include "proto/schema.h"
 
 /* ---- what they do ---- */
 
@@ -296,44 +297,23 @@ const struct mcp_tool *mcp_tool_find(const char *name)
 
 /* ---- tools/list ---- */
 
-/* Older drafts of JSON Schema refuse an empty one. */
-static void write_required(const struct mcp_tool *tool, struct jsonw *w)
-{
-    bool is_open = false;
-    for (const struct mcp_argument *argument = tool->arguments; argument->name; argument++) {
-        if (!argument->is_required)
-            continue;
-        if (!is_open) {
-            jsonw_name(w, "required");
-            jsonw_array(w);
-        }
-        is_open = true;
-        jsonw_string(w, argument->name);
-    }
-    if (is_open)
-        jsonw_array_end(w);
-}
-
 static void write_input_schema(const struct mcp_tool *tool, struct jsonw *w)
 {
+    const char *required[MCP_ARGUMENTS_MAX + 1] = {NULL};
+    size_t count = 0;
     if (tool->shared != TOOL_COUNT) {
         tool_write_input_schema(tool->shared, w);
         return;
     }
-    jsonw_object(w);
-    jsonw_member_string(w, "type", "object");
-    jsonw_name(w, "properties");
-    jsonw_object(w);
+    schema_begin(w);
     for (const struct mcp_argument *argument = tool->arguments; argument->name; argument++) {
-        jsonw_name(w, argument->name);
-        jsonw_object(w);
-        jsonw_member_string(w, "type", argument->is_number ? "number" : "string");
-        jsonw_member_string(w, "description", argument->description);
-        jsonw_object_end(w);
+        const struct schema_property property = {
+            argument->name, argument->is_number ? "number" : "string", argument->description};
+        schema_write_properties(w, &property, 1);
+        if (argument->is_required)
+            required[count++] = argument->name;
     }
-    jsonw_object_end(w);
-    write_required(tool, w);
-    jsonw_object_end(w);
+    schema_end(w, required);
 }
 
 static void write_output_schema(const struct mcp_tool *tool, struct jsonw *w)
