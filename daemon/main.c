@@ -83,14 +83,13 @@ static int load_secrets(struct veod *veod, struct error *error)
 static void load_agent_secret(struct veod *veod)
 {
     const struct config *config = &veod->config;
-    struct error *error = &veod->agent_trouble;
     struct error cause;
     veod->agent_secret =
         credential_load(config->agent_credential, config->agent_credential_file, &cause);
     if (veod->agent_secret)
         return;
-    error_set(error, ERROR_UNAVAILABLE, NULL, "[agent] %s", cause.message);
-    log_info("main", "ASK won't work: %s", error->message);
+    error_set(&veod->agent_trouble, ERROR_UNAVAILABLE, NULL, "[agent] %s", cause.message);
+    log_info("main", "ASK won't work: %s", veod->agent_trouble.message);
 }
 
 /* The secrets are theirs from then on. */

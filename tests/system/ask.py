@@ -2,7 +2,7 @@
 
 import json
 
-from harness import PATIENCE
+from harness import PATIENCE, Client
 
 LONG = "[sim: latency=300s]"
 MODEL = "gemini-flash-latest"
@@ -94,3 +94,17 @@ def ask(client, words, **members):
     turn = Turn(client, words, **members)
     turn.finish()
     return turn
+
+
+def cancel(daemon, session):
+    """Who cancels hears of nothing else."""
+    with Client(daemon.socket) as client:
+        [reply] = client.exchange("ASK " + json.dumps({"session": session, "cancel": True}))
+    assert reply.word == "OK", reply
+    return reply.value
+
+
+def check_goes_on(daemon, session):
+    """The model still takes the history."""
+    turn = ask(daemon.client(), script({"say": "Here again."}), session=session)
+    assert turn.ok()["text"] == "Here again."

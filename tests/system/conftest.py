@@ -85,6 +85,11 @@ def asked(make_asked):
 
 
 @pytest.fixture
+def asking(asked):
+    return asked.client()
+
+
+@pytest.fixture
 def as_root():
     """For what needs several users."""
     if os.geteuid() != 0:
