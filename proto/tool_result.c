@@ -236,6 +236,8 @@ static const char *advice_on_error(enum error_code code)
     switch (code) {
     case ERROR_INVALID_ARGUMENT:
         return "Mend the call and make it again.";
+    case ERROR_TOO_LONG:
+        return "Make the call with a shorter text or a smaller image.";
     case ERROR_NOT_FOUND:
         return "There is no such job or operation of this user's. Check the name.";
     case ERROR_BUDGET_EXCEEDED:

@@ -1,4 +1,5 @@
 /* What a client may ask for, but for what the tools do. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -97,6 +98,14 @@ static void refuse_tool(struct mcp *mcp, const struct rpc_message *message, stru
     answer_error(mcp, message, RPC_INVALID_PARAMS, error.message);
 }
 
+static void refuse_one_more(struct mcp *mcp, const struct rpc_message *message)
+{
+    char problem[80];
+    snprintf(problem, sizeof problem, "at most %d calls can be under way; try again later",
+             MCP_CALLS_MAX);
+    answer_error(mcp, message, RPC_BUSY, problem);
+}
+
 static void call_tool(struct mcp *mcp, const struct rpc_message *message)
 {
     struct json_value arguments = json_get(message->params, "arguments");
@@ -115,7 +124,7 @@ static void call_tool(struct mcp *mcp, const struct rpc_message *message)
     else if (mcp_call_find(mcp, message->id, message->id_length))
         answer_error(mcp, message, RPC_INVALID_REQUEST, "a call with this id is under way");
     else if (!mcp_call_has_room(mcp))
-        answer_error(mcp, message, RPC_BUSY, "at most 64 calls can be under way; try again later");
+        refuse_one_more(mcp, message);
     else
         mcp_call_start(mcp, tool, arguments, message->id, message->id_length,
                        length <= RPC_ID_MAX ? raw : NULL, length);
@@ -166,6 +175,13 @@ static bool is_blank(struct line_piece piece)
     return strspn(piece.data, " \t\r") == piece.length;
 }
 
+static void refuse_long_line(struct mcp *mcp)
+{
+    char problem[80];
+    snprintf(problem, sizeof problem, "a line has at most %d bytes", MCP_LINE_MAX);
+    rpc_write_error(&mcp->out, NULL, 0, RPC_INVALID_REQUEST, problem);
+}
+
 void mcp_take_line(struct mcp *mcp, enum line_event event, struct line_piece piece)
 {
     struct rpc_message message;
@@ -176,8 +192,7 @@ void mcp_take_line(struct mcp *mcp, enum line_event event, struct line_piece pie
         take_message(mcp, &message);
         rpc_free(&message);
     } else if (event == LINE_TOO_LONG) {
-        rpc_write_error(&mcp->out, NULL, 0, RPC_INVALID_REQUEST,
-                        "a line has at most 1048576 bytes");
+        refuse_long_line(mcp);
     } else if (event == LINE_BAD_TEXT) {
         rpc_write_error(&mcp->out, NULL, 0, RPC_PARSE_ERROR, "a line must be UTF-8 without NUL");
     }
