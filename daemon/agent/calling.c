@@ -40,11 +40,22 @@ static void on_spent(void *arg, int64_t estimate)
     run->conversation->turn.spent += estimate;
 }
 
+static void note_job(const struct run *run, const char *id)
+{
+    struct conversation *conversation = run->conversation;
+    char *begun = conversation->turn.begun[run - conversation->runs];
+    if (tool_named(run->call->name) == TOOL_CHECK || strcmp(begun, id) == 0)
+        return;
+    memcpy(begun, id, JOB_ID_SIZE);
+    conversation_note(conversation);
+}
+
 static void on_began(void *arg, const struct job *job)
 {
     struct run *run = arg;
     struct conversation *conversation = run->conversation;
     turn_add_job(&conversation->turn, job->id);
+    note_job(run, job->id);
     tell_job(run, job, 0, NULL);
     run->made = true;
     begin_next(conversation);
@@ -90,6 +101,7 @@ static void begin(struct run *run)
         .session = conversation->session.id,
         .key = key,
         .again = conversation->resumed,
+        .made = conversation->turn.begun[index],
         .wait_ms = left < agent->config.video_wait_ms ? left : agent->config.video_wait_ms,
         .room = room,
         .spend = on_spent,
@@ -138,6 +150,7 @@ void calling_start(struct conversation *conversation)
     conversation->run_count =
         chat_read_calls(session->messages[session->message_count - 1], &conversation->calls);
     conversation->run_left = conversation->run_count;
+    conversation->spent = conversation->turn.spent;
     conversation->runs = mem_alloc((conversation->run_count + 1) * sizeof(*conversation->runs));
     if (conversation->said)
         tell_text(conversation, conversation->said);

@@ -344,24 +344,59 @@ static void on_saved(struct store_write *write)
     perform(conversation);
 }
 
-void conversation_save(struct conversation *conversation)
+static struct store_session record_of(const struct conversation *conversation,
+                                      const struct turn *turn)
 {
-    struct store_session *session = &conversation->session;
-    struct buf out;
-    struct jsonw w;
-    buf_init(&out, RECORD_MAX);
-    jsonw_init(&w, &out);
-    turn_write(&conversation->turn, &w);
-    conversation->record = (struct store_session){
+    const struct store_session *session = &conversation->session;
+    struct store_session record = {
         .owner = session->owner,
-        .working = conversation->turn.state != TURN_ENDED,
+        .working = turn->state != TURN_ENDED,
         .updated_at = engine_wall_ms(),
-        .turn = buf_steal(&out),
         .messages = session->messages + conversation->saved,
         .message_count = session->message_count - conversation->saved,
         .earlier = conversation->saved,
     };
-    memcpy(conversation->record.id, session->id, sizeof(session->id));
+    struct buf out;
+    struct jsonw w;
+    buf_init(&out, RECORD_MAX);
+    jsonw_init(&w, &out);
+    turn_write(turn, &w);
+    record.turn = buf_steal(&out);
+    memcpy(record.id, session->id, sizeof(session->id));
+    return record;
+}
+
+struct note {
+    struct store_write write;
+    struct store_session record;
+};
+
+/* Without it the calls are still found by their jobs' keys, unless these are forgotten. */
+static void on_noted(struct store_write *write)
+{
+    struct note *note = write->context;
+    free(note->record.turn);
+    free(note);
+}
+
+void conversation_note(const struct conversation *conversation)
+{
+    struct note *note = mem_alloc(sizeof(*note));
+    struct turn turn = conversation->turn;
+    turn.spent = conversation->spent; /* found calls are counted again */
+    note->record = record_of(conversation, &turn);
+    note->write = (struct store_write){
+        .kind = STORE_PUT_SESSION,
+        .session = &note->record,
+        .done = on_noted,
+        .context = note,
+    };
+    store_write(conversation->agent->store, &note->write);
+}
+
+void conversation_save(struct conversation *conversation)
+{
+    conversation->record = record_of(conversation, &conversation->turn);
     conversation->write = (struct store_write){
         .kind = STORE_PUT_SESSION,
         .session = &conversation->record,

@@ -61,6 +61,7 @@ struct conversation {
     struct run *runs;
     size_t run_count;
     size_t run_left; /* without their results */
+    int64_t spent;   /* before them */
 
     struct gathering *gathering;
 };
@@ -105,6 +106,8 @@ void conversation_close_calls(struct conversation *conversation, const char *why
 
 /* Makes durable what there is, then goes on from there. */
 void conversation_save(struct conversation *conversation);
+/* Makes durable which calls have become jobs, beside what goes on. */
+void conversation_note(const struct conversation *conversation);
 void conversation_answered(struct conversation *conversation); /* turn_take was called */
 void conversation_called(struct conversation *conversation);   /* all calls have results */
 /* Goes on with a turn that was cut: all that there is, is on disk. */

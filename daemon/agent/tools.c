@@ -20,7 +20,7 @@
 struct tool_run {
     struct tool_run_config config; /* with copies of what it borrowed */
     struct peer peer;
-    char *directory, *session, *key;
+    char *directory, *session, *key, *made;
     char *name, *arguments;
     struct tool_call call;
 
@@ -47,6 +47,7 @@ static void release(struct tool_run *run)
     free(run->directory);
     free(run->session);
     free(run->key);
+    free(run->made);
     free(run->name);
     free(run->arguments);
     free(run);
@@ -263,12 +264,20 @@ static void make(struct tool_run *run);
 static void on_looked(void *arg, struct sought *found)
 {
     struct tool_run *run = arg;
-    if (found->error && found->error->code == ERROR_NOT_FOUND) {
-        run->seek = NULL;
-        make(run);
-    } else {
+    struct error error;
+    bool is_missing = found->error && found->error->code == ERROR_NOT_FOUND;
+    if (!is_missing) {
         on_sought(arg, found);
+        return;
     }
+    run->seek = NULL;
+    if (!*run->made) {
+        make(run);
+        return;
+    }
+    error_set(&error, ERROR_NOT_FOUND, NULL, "it became job %s, which was forgotten meanwhile",
+              run->made);
+    fail(run, &error);
 }
 
 /* ---- making it ---- */
@@ -444,6 +453,7 @@ struct tool_run *tool_run_start(const struct tool_run_config *config, const stru
     run->directory = mem_strdup(config->directory);
     run->session = mem_strdup(config->session);
     run->key = mem_strdup(config->key);
+    run->made = mem_strdup(config->made);
     run->name = mem_strdup(call->name);
     run->arguments = mem_strdup(call->arguments);
     run->config = *config;

@@ -20,6 +20,7 @@ struct tool_run_config {
     const char *key;            /* its job's */
     bool again;                 /* it may have been begun before a restart: then it is about the
                                  * job that has its key, whatever would become of it now */
+    const char *made;           /* and the id of that job, as far as it is known; else "" */
     int64_t wait_ms;            /* at most, for the video */
     int64_t (*room)(void *arg); /* micro-dollars that the turn may still spend; -1: no bound */
     /* What its job is estimated at: of one that was made, and of one that was found by its key,

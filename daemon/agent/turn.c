@@ -179,6 +179,7 @@ bool turn_take(struct turn *turn, const struct turn_bounds *bounds, const struct
 void turn_called(struct turn *turn, size_t count)
 {
     turn->calls += (int64_t)count;
+    memset(turn->begun, 0, sizeof(turn->begun));
 }
 
 bool turn_add_job(struct turn *turn, const char *id)

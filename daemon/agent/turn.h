@@ -75,6 +75,8 @@ struct turn {
     struct peer peer; /* who asks */
     bool admin;
     char *directory; /* NULL: none */
+    /* Of the calls that have no results yet: their jobs; "": none. */
+    char begun[CHAT_CALLS_MAX][JOB_ID_SIZE];
 
     /* Since the last answer that was taken. */
     int again[CHAT_KINDS]; /* how often it was asked again, by the reason */

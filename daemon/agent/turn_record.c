@@ -38,6 +38,15 @@ static void write_jobs(const struct turn *turn, struct jsonw *w)
     jsonw_array_end(w);
 }
 
+static void write_begun(const struct turn *turn, struct jsonw *w)
+{
+    jsonw_name(w, "begun");
+    jsonw_array(w);
+    for (size_t i = 0; i < CHAT_CALLS_MAX; i++)
+        jsonw_string(w, turn->begun[i]);
+    jsonw_array_end(w);
+}
+
 void turn_write(const struct turn *turn, struct jsonw *w)
 {
     jsonw_object(w);
@@ -55,6 +64,7 @@ void turn_write(const struct turn *turn, struct jsonw *w)
     write_groups(&turn->peer, w);
     jsonw_member_bool(w, "admin", turn->admin);
     jsonw_member_string(w, "directory", turn->directory);
+    write_begun(turn, w);
     jsonw_object_end(w);
 }
 
@@ -77,6 +87,23 @@ static int read_jobs(struct json_value jobs, struct turn *turn)
         bool good = id && strlen(id) == JOB_ID_LENGTH;
         if (good)
             turn_add_job(turn, id);
+        free(id);
+        if (!good)
+            return -1;
+    }
+    return 0;
+}
+
+static int read_begun(struct json_value begun, struct turn *turn)
+{
+    size_t count = json_size(begun);
+    if (json_type(begun) != JSON_ARRAY || count > CHAT_CALLS_MAX)
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        char *id = json_strdup(json_at(begun, i), NULL);
+        bool good = id && strlen(id) < JOB_ID_SIZE;
+        if (good)
+            strcpy(turn->begun[i], id);
         free(id);
         if (!good)
             return -1;
@@ -125,7 +152,7 @@ static int read_members(struct json_value root, struct turn *turn)
     turn->directory = json_strdup(json_get(root, "directory"), NULL);
     return read_finish(json_get(root, "finish"), &turn->finish) < 0 ||
                    read_numbers(root, turn) < 0 || read_jobs(json_get(root, "jobs"), turn) < 0 ||
-                   read_peer(root, turn) < 0
+                   read_begun(json_get(root, "begun"), turn) < 0 || read_peer(root, turn) < 0
                ? -1
                : 0;
 }

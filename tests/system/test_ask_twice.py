@@ -133,3 +133,18 @@ def test_an_admin_who_is_none_any_more_sees_no_others(as_root, asked):
     assert Turn(client, session=first.session).ok()["jobs"] == []
     answer = Turn(client, session=second.session).ok()
     assert answer["jobs"] == [] and "no such job" in answer["text"]
+
+
+def test_what_was_forgotten_is_not_made_again(sim, asked):
+    """With its job, its key is gone."""
+    asked.start(options={"agent.video_wait": "5m"})
+    words = script({"calls": [text("a cat"), text("a dog " + LONG)]}, {"say_results": True})
+    turn = Turn(asked.client(), words)
+    job = turn.until("job", state="done")
+    asked.ok(f"FORGET {job['id']}")
+    asked.kill()
+    asked.start()
+    answer = Turn(asked.client(), session=turn.session).ok()
+    assert f"job {job['id']}, which was forgotten" in answer["text"]
+    assert [seen["prompt"] for seen in answer["jobs"]] == ["a dog " + LONG]
+    assert len(sim.operations()) == 2

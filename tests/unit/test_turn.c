@@ -283,6 +283,7 @@ static void test_the_record_comes_back(void **state)
     assert_true(turn_add_job(&turn, "01JD0000000000000000000002"));
     assert_false(turn_add_job(&turn, "01JD0000000000000000000001"));
     turn_called(&turn, 2);
+    strcpy(turn.begun[1], turn.jobs[0]);
     turn_end(&turn, TURN_ROUNDS, "enough %d", 1);
     char *record = written(&turn);
     assert_int_equal(turn_read(record, &back, &error), 0);
@@ -295,6 +296,8 @@ static void test_the_record_comes_back(void **state)
     assert_int_equal(back.peer.groups[1], 27);
     assert_true(back.admin);
     assert_string_equal(back.directory, "/home/a b");
+    assert_string_equal(back.begun[0], "");
+    assert_string_equal(back.begun[1], turn.jobs[0]);
     free(record);
     free(again);
     turn_free(&turn);
