@@ -97,7 +97,7 @@ struct outcome {
     int status;             /* HTTP's of an answer that was an error; 0: it was none. Where a proxy
                                repeats the provider's answer, that answer's */
     char *quota_id;         /* QuotaFailure's first; NULL: none */
-    bool plain;            /* set by who reads: errors get no advice about providers added */
+    bool plain;             /* set by who reads: errors get no advice about providers added */
     const struct retry_rule *rule; /* of a submission's error status; NULL: it was none */
     struct outcome_usage usage;
 };
