@@ -244,8 +244,37 @@ static int check_provider(struct config_provider *provider, struct error *error)
                               provider->globs, error);
 }
 
+/* The directory that the unit has, of which systemd makes a variable, the first if several; NULL:
+ * none. */
+static char *unit_directory(const char *variable)
+{
+    const char *value = getenv(variable);
+    return value && *value == '/' ? mem_strndup(value, strcspn(value, ":")) : NULL;
+}
+
+/* `name` in that directory goes before the default. */
+static void place(char **value, const char *variable, const char *name)
+{
+    char *directory = unit_directory(variable);
+    if (directory) {
+        free(*value);
+        *value = mem_format("%s%s", directory, name);
+    }
+    free(directory);
+}
+
+static void place_all(struct config *config)
+{
+    place(&config->socket, "RUNTIME_DIRECTORY", "/veod.sock");
+    place(&config->state_directory, "STATE_DIRECTORY", "");
+    free(config->output_directory);
+    config->output_directory = NULL; /* in the state directory, wherever that will be */
+}
+
 static int check(struct config *config, struct error *error)
 {
+    if (!config->output_directory)
+        config->output_directory = mem_format("%s/videos", config->state_directory);
     if (config->poll_min > config->poll_max)
         return error_set(error, ERROR_INVALID_ARGUMENT, "min",
                          "[poll] min must not be above [poll] max");
@@ -265,11 +294,19 @@ static int check(struct config *config, struct error *error)
     return model_table_check(config->models, error);
 }
 
+char *config_default_path(void)
+{
+    char *path = mem_strdup(VEOD_CONFIG_FILE);
+    place(&path, "CONFIGURATION_DIRECTORY", "/veod.conf");
+    return path;
+}
+
 int config_load(const char *path, bool may_be_missing, char *const *overrides, struct config *ret,
                 struct error *error)
 {
     *ret = (struct config){0};
     int status = config_keys_set_defaults(&config_keys, ret, error);
+    place_all(ret);
     ret->models = model_table_new();
     if (status == 0)
         status = config_text_read("models.conf", models_conf, sizeof(models_conf), on_shipped_key,

@@ -108,7 +108,12 @@ struct config {
     struct model_table *models; /* the shipped ones, changed by the sections [model GLOB] */
 };
 
-/* Reads the defaults, then `path` (may be missing if it is the built-in one), then PATH.d/NAME.conf
+/* Where the configuration is unless something else is said: in $CONFIGURATION_DIRECTORY, else
+ * in /etc/veod. For the caller to free. */
+char *config_default_path(void);
+
+/* Reads the defaults (directories: those of the unit, $STATE_DIRECTORY and $RUNTIME_DIRECTORY, if
+ * it has any), then `path` (may be missing if it is the built-in one), then PATH.d/NAME.conf
  * in order of name, then the `overrides` ("section.key=value"; a provider's: "provider
  * NAME.key=value"). -1 with `error`: file, line, what was wrong and what was expected. */
 int config_load(const char *path, bool may_be_missing, char *const *overrides, struct config *ret,

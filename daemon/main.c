@@ -26,7 +26,7 @@
 #define STOP_PATIENCE 30000 /* ms */
 
 struct veod {
-    const char *config_file;
+    char *config_file;
     bool config_may_be_missing;
     char *const *overrides;
     uv_loop_t loop;
@@ -426,6 +426,7 @@ static void free_all(struct veod *veod)
     free(veod->engine_config.providers);
     free(veod->blob_directory);
     free(veod->system_prompt);
+    free(veod->config_file);
     credential_free(veod->agent_secret);
     for (size_t i = 0; i < veod->config.provider_count; i++)
         credential_free(veod->secrets[i]);
@@ -462,11 +463,12 @@ int main(int argc, char **argv)
     struct arguments arguments = {0};
     struct error error;
     arguments_read(argc, argv, &arguments);
-    const char *file = arguments.config_file ? arguments.config_file : VEOD_CONFIG_FILE;
-    veod.config_file = file;
+    veod.config_file =
+        arguments.config_file ? mem_strdup(arguments.config_file) : config_default_path();
     veod.config_may_be_missing = !arguments.config_file;
     veod.overrides = arguments.overrides;
-    if (config_load(file, !arguments.config_file, arguments.overrides, &veod.config, &error) < 0) {
+    if (config_load(veod.config_file, veod.config_may_be_missing, veod.overrides, &veod.config,
+                    &error) < 0) {
         fprintf(stderr, "veod: %s\n", error.message);
         return EXIT_CONFIG;
     }

@@ -131,6 +131,36 @@ static void test_defaults(void **state)
     config_free(&config);
 }
 
+/* As systemd names them: the unit's directories are the defaults, and what is said goes before. */
+static void test_directories_of_a_unit(void **state)
+{
+    const struct files *f = *state;
+    struct config config;
+    setenv("STATE_DIRECTORY", "/srv/a:/srv/b", 1);
+    setenv("RUNTIME_DIRECTORY", "/run/a", 1);
+    setenv("CONFIGURATION_DIRECTORY", "/srv/etc", 1);
+    write_text(f, "veod.conf", "[daemon]\n");
+    load(f, NULL, &config);
+    assert_string_equal(config.socket, "/run/a/veod.sock");
+    assert_string_equal(config.state_directory, "/srv/a");
+    assert_string_equal(config.output_directory, "/srv/a/videos");
+    config_free(&config);
+    write_text(f, "veod.conf", "[daemon]\nstate_directory = /srv/c\nsocket = /run/c\n");
+    load(f, NULL, &config);
+    assert_string_equal(config.socket, "/run/c");
+    assert_string_equal(config.output_directory, "/srv/c/videos");
+    config_free(&config);
+    char *path = config_default_path();
+    assert_string_equal(path, "/srv/etc/veod.conf");
+    free(path);
+    unsetenv("STATE_DIRECTORY");
+    unsetenv("RUNTIME_DIRECTORY");
+    unsetenv("CONFIGURATION_DIRECTORY");
+    path = config_default_path();
+    assert_string_equal(path, VEOD_CONFIG_FILE);
+    free(path);
+}
+
 static void test_a_missing_file(void **state)
 {
     const struct files *f = *state;
@@ -669,6 +699,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_defaults, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_directories_of_a_unit, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_missing_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_later_ones_win, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_parts_that_cannot_be_read, set_up, tear_down),
