@@ -72,7 +72,7 @@ static bool prepare(struct http_transfer *transfer, struct http_request *request
     drop_answer(asking);
     wire_request_init(&wire);
     provider->provider.dialect->poll(&provider->provider, asking->operation, &wire);
-    task_fill_request(asking->engine, provider, &wire, request);
+    task_fill_request(asking->engine, provider, METER_OTHER, &wire, request);
     return true;
 }
 

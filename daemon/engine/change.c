@@ -195,6 +195,7 @@ static void on_committed(struct task *task)
     money_note(task, task->job);
     engine->stats.states[before->state]--;
     engine->stats.states[task->job->state]++;
+    meter_changed(engine->meter, before, task->job, engine_provider_place(engine, task->job));
     task->unwatched =
         task->job->state == JOB_RUNNING && !(job_state_flags(before->state) & JOB_LIVE);
     if (task->job->state != before->state)

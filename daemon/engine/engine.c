@@ -53,6 +53,7 @@ struct engine *engine_new(uv_loop_t *loop, const struct engine_config *config, s
     engine->sched = sched_new(paces, config->provider_count, config->in_flight);
     free(paces);
     engine->learn = learn_new();
+    engine->meter = meter_new(config->provider_count);
     engine->provider_private = mem_alloc(config->provider_count + 1);
     for (size_t i = 0; i < config->provider_count; i++)
         engine->provider_private[i] =
@@ -182,6 +183,7 @@ void engine_free(struct engine *engine)
     sched_free(engine->sched);
     budget_free(engine->budget);
     learn_free(engine->learn);
+    meter_free(engine->meter);
     free(engine->provider_private);
     free(engine);
 }
@@ -216,6 +218,7 @@ static void free_making(struct making *making)
 static void begin_life(struct engine *engine, struct job *job, int64_t event, const char *detail)
 {
     engine->stats.states[job->state]++;
+    engine->meter->accepted++;
     task_tell(task_add(engine, job), event, detail ? detail : "{}");
 }
 
@@ -445,4 +448,25 @@ void engine_stats(const struct engine *engine, struct engine_stats *ret)
     ret->waiting = sched_waiting(engine->sched);
     ret->live = engine->task_count;
     ret->store_failing = engine->store_failing;
+}
+
+const struct meter *engine_meter(const struct engine *engine)
+{
+    return engine->meter;
+}
+
+static int64_t ready_since(const struct job *job)
+{
+    return job->not_before > job->updated_at ? job->not_before : job->updated_at;
+}
+
+int64_t engine_longest_wait(const struct engine *engine)
+{
+    int64_t now = engine_wall_ms(), oldest = now;
+    struct task **tasks = engine_list_tasks(engine);
+    for (size_t i = 0; i < engine->task_count; i++)
+        if (tasks[i]->job->state == JOB_QUEUED && ready_since(tasks[i]->job) < oldest)
+            oldest = ready_since(tasks[i]->job);
+    free(tasks);
+    return now - oldest;
 }

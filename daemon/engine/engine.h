@@ -17,6 +17,7 @@
 #include "daemon/core/job.h"
 #include "daemon/core/learn.h"
 #include "daemon/core/model.h"
+#include "daemon/engine/meter.h"
 #include "daemon/io/http.h"
 #include "daemon/io/store.h"
 #include "daemon/io/token.h"
@@ -169,6 +170,13 @@ struct engine_stats {
     bool store_failing;
 };
 void engine_stats(const struct engine *engine, struct engine_stats *ret);
+
+/* Counted since its start; the engine's. */
+const struct meter *engine_meter(const struct engine *engine);
+
+/* For how long the job has waited that could have been submitted first of all that are queued, in
+ * ms; 0: none could have. Looks at all that are live. */
+int64_t engine_longest_wait(const struct engine *engine);
 
 /* How submissions go to one model of one provider. */
 struct engine_pace {

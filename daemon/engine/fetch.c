@@ -120,7 +120,7 @@ static bool prepare_ask(struct http_transfer *transfer, struct http_request *req
         return false;
     wire_request_init(&wire);
     provider->dialect->file(provider, task->job->uris[task->fetch->index], &wire);
-    task_fill_request(task->engine, task->provider, &wire, request);
+    task_fill_request(task->engine, task->provider, METER_OTHER, &wire, request);
     return true;
 }
 

@@ -35,6 +35,7 @@ static bool prepare_load(struct http_transfer *transfer, struct http_request *re
         .connect_ms = engine->config.connect_ms,
         .stall_ms = engine->config.stall_ms,
         .max_body = engine->config.reply_bytes,
+        .tally = engine_tally(engine, provider, METER_FETCH),
     };
     task->fetch->begun = false;
     task->fetch->paused = false;

@@ -68,8 +68,11 @@ static void on_forgotten(struct store_write *write)
         return;
     }
     struct task *task = engine_task(engine, forgetting->job->id);
-    if (task)
+    if (task) {
+        meter_changed(engine->meter, task->job, forgetting->job,
+                      engine_provider_place(engine, forgetting->job));
         money_note(task, forgetting->job);
+    }
     if (task && !task->changes)
         task_drop(task);
     engine->stats.states[forgetting->job->state]--;

@@ -55,7 +55,7 @@ static bool prepare(struct http_transfer *transfer, struct http_request *request
     wire_request_init(&wire);
     task->token_generation = token_generation(task->provider->token);
     task->provider->provider.dialect->poll(&task->provider->provider, task->job->operation, &wire);
-    task_fill_request(task->engine, task->provider, &wire, request);
+    task_fill_request(task->engine, task->provider, METER_POLL, &wire, request);
     request->total_ms = 0; /* the video may be inside; without progress it ends by stall_ms */
     task->job->polls++;
     task->engine->stats.polls++;

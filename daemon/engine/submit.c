@@ -69,8 +69,15 @@ static struct http_part *make_parts(const struct engine *engine, const struct wi
     return parts;
 }
 
+struct http_tally *engine_tally(const struct engine *engine, const struct engine_provider *provider,
+                                enum meter_http what)
+{
+    return &engine->meter->providers[engine_provider_index(engine, provider)].http[what];
+}
+
 void task_fill_request(const struct engine *engine, const struct engine_provider *provider,
-                       struct wire_request *wire, struct http_request *request)
+                       enum meter_http what, struct wire_request *wire,
+                       struct http_request *request)
 {
     *request = (struct http_request){
         .method = wire->post ? HTTP_POST : HTTP_GET,
@@ -82,6 +89,7 @@ void task_fill_request(const struct engine *engine, const struct engine_provider
         .stall_ms = engine->config.stall_ms,
         .total_ms = engine->config.answer_ms,
         .max_body = engine->config.reply_bytes,
+        .tally = engine_tally(engine, provider, what),
     };
     request->body_length = wire->body.length;
     request->body = wire->post ? buf_steal(&wire->body) : NULL;
@@ -143,7 +151,7 @@ static bool prepare(struct http_transfer *transfer, struct http_request *request
     wire_request_init(&wire);
     task->token_generation = token_generation(task->provider->token);
     task->provider->provider.dialect->submit(&task->provider->provider, task->job->request, &wire);
-    task_fill_request(task->engine, task->provider, &wire, request);
+    task_fill_request(task->engine, task->provider, METER_SUBMIT, &wire, request);
     request->only_once = true;
     task->sent = true;
     task->engine->stats.submissions++;
@@ -234,7 +242,7 @@ static bool tell_prepare(struct http_transfer *transfer, struct http_request *re
     wire_request_init(&wire);
     telling->provider->provider.dialect->cancel(&telling->provider->provider, telling->operation,
                                                 &wire);
-    task_fill_request(telling->engine, telling->provider, &wire, request);
+    task_fill_request(telling->engine, telling->provider, METER_OTHER, &wire, request);
     return true;
 }
 

@@ -109,6 +109,7 @@ struct engine {
     void *stopped_arg;
     bool *provider_private; /* its connections go to private addresses */
     struct engine_stats stats;
+    struct meter *meter;
 };
 
 /* engine.c */
@@ -133,6 +134,8 @@ struct engine_provider *engine_provider_named(const struct engine *engine, const
 /* The one that its operation is at, or the first that would take it; NULL: none. */
 struct engine_provider *engine_provider_for(const struct engine *engine, const struct job *job);
 size_t engine_provider_index(const struct engine *engine, const struct engine_provider *provider);
+/* Of the job's own; SIZE_MAX: it has none, or that is no longer configured. */
+size_t engine_provider_place(const struct engine *engine, const struct job *job);
 void engine_arm(struct engine *engine);
 void engine_init_timer(struct engine *engine);
 struct task *task_add(struct engine *engine, struct job *job); /* takes the job */
@@ -228,7 +231,10 @@ void ask_forget_all(struct engine *engine); /* after http is closed */
 /* Fills what every request has in common. Takes the wire request's memory. The provider has a
  * token. */
 void task_fill_request(const struct engine *engine, const struct engine_provider *provider,
-                       struct wire_request *wire, struct http_request *request);
+                       enum meter_http what, struct wire_request *wire,
+                       struct http_request *request);
+struct http_tally *engine_tally(const struct engine *engine, const struct engine_provider *provider,
+                                enum meter_http what);
 /* Borrows the reply's body. */
 struct wire_reply task_wire_reply(const struct http_reply *reply);
 

@@ -35,6 +35,12 @@ size_t engine_provider_index(const struct engine *engine, const struct engine_pr
     return (size_t)(provider - engine->config.providers);
 }
 
+size_t engine_provider_place(const struct engine *engine, const struct job *job)
+{
+    const struct engine_provider *provider = engine_provider_named(engine, job->provider);
+    return provider ? engine_provider_index(engine, provider) : SIZE_MAX;
+}
+
 struct engine_provider *engine_provider_for(const struct engine *engine, const struct job *job)
 {
     struct engine_provider *provider = engine_provider_named(engine, job->provider);

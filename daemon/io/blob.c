@@ -22,6 +22,11 @@ void blobs_set_limits(struct blobs *blobs, const struct blobs_config *config)
     blobs->config.age_ms = config->age_ms;
 }
 
+uint64_t blobs_total(const struct blobs *blobs)
+{
+    return blobs->total;
+}
+
 const struct blobs_config *blobs_config(const struct blobs *blobs)
 {
     return &blobs->config;

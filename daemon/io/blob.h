@@ -30,6 +30,9 @@ void blobs_close(struct blobs *blobs, void (*closed)(void *), void *arg);
 
 /* Other limits; the directory stays. */
 void blobs_set_limits(struct blobs *blobs, const struct blobs_config *config);
+/* Bytes of all that are kept. */
+uint64_t blobs_total(const struct blobs *blobs);
+
 const struct blobs_config *blobs_config(const struct blobs *blobs);
 
 /* "sha256-" and 64 hexadecimal digits in lower case? */

@@ -10,6 +10,7 @@
 #include "daemon/io/fault.h"
 #include "daemon/io/http_loop.h"
 #include "daemon/io/http_slot.h"
+#include "daemon/io/http_tally.h"
 #include "proto/mem.h"
 
 #define CALLS_CONNECTIONS_MAX 64 /* more cost more than they bring; HTTP/2 needs a few */
@@ -75,6 +76,13 @@ static void slot_give_back(struct http *http, struct http_slot *slot)
         http_loop_wake(&http->loop);
 }
 
+static void count_answer(const struct http_slot *slot, const struct http_reply *reply)
+{
+    if (slot->request.tally)
+        http_tally_add(slot->request.tally, reply,
+                       (int64_t)((uv_hrtime() - slot->began_at) / 1000000));
+}
+
 /* The slot's owner forgets it first: in `done` the transfer is already at rest. */
 static void slot_finish(struct http *http, struct http_slot *slot, CURLcode code)
 {
@@ -86,6 +94,7 @@ static void slot_finish(struct http *http, struct http_slot *slot, CURLcode code
         const struct http_reply *reply = slot_reply(slot, fault < 0 ? CURLE_RECV_ERROR : code);
         slot->transfer = NULL;
         transfer->slot = NULL;
+        count_answer(slot, reply);
         transfer->done(transfer, reply);
     }
     slot_give_back(http, slot);
@@ -139,6 +148,7 @@ static void start_in(struct http *http, enum http_lane which, struct http_transf
     struct http_slot *slot = slot_take(lane);
     slot->transfer = transfer;
     transfer->slot = slot;
+    slot->began_at = uv_hrtime();
     int fault = fault_point("http.sending");
     CURLcode code = fault < 0 ? CURLE_FAILED_INIT : slot_begin(slot, request);
     if (fault < 0)

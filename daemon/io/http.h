@@ -17,6 +17,7 @@
 
 struct http;
 struct http_slot;
+struct http_tally;
 
 enum http_lane {
     HTTP_CALLS,     /* submissions and polls: small; HTTP/2 where the server offers it */
@@ -78,6 +79,7 @@ struct http_request {
     int64_t stall_ms;    /* without progress */
     int64_t total_ms;    /* 0: no bound in total. With files: from the end of the body */
     size_t max_body;     /* bytes of the answer kept for `done` */
+    struct http_tally *tally; /* borrowed until `done`: counts the answer; NULL: nobody does */
 };
 
 enum http_end {

@@ -28,6 +28,7 @@ struct http_slot {
     bool on_wire; /* the multi handle has it */
 
     struct http_request request;
+    uint64_t began_at; /* uv_hrtime() */
     char *type_line, *secret_line;
     struct curl_slist headers[4];
     struct upload *upload; /* of a body with files; NULL: it is in memory */

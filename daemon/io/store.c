@@ -23,6 +23,7 @@ struct store {
     uv_work_t batch_work;
     int batch_status;
     uint64_t batch_us;
+    int64_t batch_writes;
 
     /* A batch begins here and not in store_write, so that all writes of a turn of the loop share
      * it. A uv_idle_t, because an active one keeps the loop from sleeping: a write that is
@@ -107,6 +108,8 @@ static void count_batch(struct store *store)
         return;
     }
     stats->commits++;
+    histogram_add(&stats->commit_us, (int64_t)store->batch_us);
+    histogram_add(&stats->batch, store->batch_writes);
     stats->commit_us_total += store->batch_us;
     if (stats->commit_us_max < store->batch_us)
         stats->commit_us_max = store->batch_us;
@@ -118,7 +121,9 @@ static void take_batch(struct store *store)
 {
     size_t jobs = 0;
     struct store_write **end = &store->waiting;
+    store->batch_writes = 0;
     while (*end && jobs < BATCH_JOBS) {
+        store->batch_writes++;
         jobs += (*end)->count ? (*end)->count : 1;
         end = &(*end)->next;
     }
@@ -289,6 +294,8 @@ int store_open(const char *directory, uv_loop_t *loop, struct store **ret, struc
         return -1;
     }
     store->loop = loop;
+    histogram_init(&store->stats.commit_us, &histogram_moments);
+    histogram_init(&store->stats.batch, &histogram_numbers);
     store->waiting_end = &store->waiting;
     store->reads_end = &store->reads;
     store->last_event = store_writer_last_event(store->writer);

@@ -10,6 +10,7 @@
 
 #include <uv.h>
 
+#include "daemon/core/histogram.h"
 #include "daemon/core/job.h"
 #include "proto/error.h"
 #include "proto/limits.h"
@@ -245,7 +246,9 @@ struct store_stats {
     uint64_t failed_commits;
     uint64_t commit_us_total;
     uint64_t commit_us_max;
-    size_t waiting; /* writes not yet durable */
+    size_t waiting;             /* writes not yet durable */
+    struct histogram commit_us; /* of those that succeeded */
+    struct histogram batch;     /* writes in one */
 };
 void store_stats(const struct store *store, struct store_stats *ret);
 
