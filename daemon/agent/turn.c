@@ -88,13 +88,14 @@ static void end_at_last_round(struct turn *turn, const struct turn_bounds *bound
              (long long)bounds->rounds);
 }
 
-/* The server's wish comes first; a little more, so that not all come back at once. */
+/* The server's wish comes first; a little more, so that not all come back at once. One that is
+ * shorter than LEAST_WAIT makes no wait shorter: a server may always say so. */
 static int64_t next_wait(struct turn *turn, const struct turn_bounds *bounds,
                          const struct chat_reply *reply, int64_t left_ms, double random)
 {
     int64_t delay = backoff_delay(&bounds->backoff, turn->waits++, random);
-    if (reply->wait_ms <= 0)
-        return backoff_within(delay, left_ms, LEAST_WAIT);
+    if (reply->wait_ms < LEAST_WAIT)
+        return backoff_within(delay > reply->wait_ms ? delay : reply->wait_ms, left_ms, LEAST_WAIT);
     int64_t spread = reply->wait_ms < SPREAD_MAX ? reply->wait_ms : SPREAD_MAX;
     return reply->wait_ms + (int64_t)(random * (double)spread);
 }

@@ -265,8 +265,8 @@ def test_what_was_not_submitted_is_cancelled_with_the_turn(sim, make_asked):
 
 
 def test_a_turn_is_cancelled_though_its_job_cannot_be(make_asked):
-    """Three commits for the first job, three for the turn up to its job; the seventh is HOLD's."""
-    daemon = make_asked({"limits.in_flight": "1"}).start(faults="store.commit#7=ENOSPC")
+    """Three commits for the first job, four for the turn up to its job; the eighth is HOLD's."""
+    daemon = make_asked({"limits.in_flight": "1"}).start(faults="store.commit#8=ENOSPC")
     daemon.wait_state(daemon.generate("first " + LONG)["id"], "running")
     turn = Turn(daemon.client(), script({"calls": [text("a cat")]}))
     job = turn.until("job", state="queued")
