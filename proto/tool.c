@@ -17,21 +17,19 @@
 
 #define SHOWN 60 /* bytes of something wrong that are quoted */
 
+#define ABOUT_MAKING                                                                          \
+    "It takes from half a minute to several minutes and costs money: call it once for each "  \
+    "video that is wanted. The result has the video's path and video_uri once its status is " \
+    "\"completed\"; with status \"processing\" it is still being generated, under the "       \
+    "operation_name that is given."
+
 static const struct tool_info infos[TOOL_COUNT] = {
-    [TOOL_FROM_TEXT] =
-        {"generate_video_from_text", "Generate a video from text",
-         "Generates a video, with sound where the model makes any, from a description in words. "
-         "It takes from half a minute to several minutes and costs money: call it once for each "
-         "video that is wanted. The result has the video's path and video_uri once its status is "
-         "\"completed\"; with status \"processing\" it is still being generated, under the "
-         "operation_name that is given."},
-    [TOOL_FROM_IMAGE] =
-        {"generate_video_from_image", "Generate a video from an image",
-         "Generates a video that begins with an image file and moves as the prompt describes. It "
-         "takes from half a minute to several minutes and costs money: call it once for each "
-         "video that is wanted. The result has the video's path and video_uri once its status is "
-         "\"completed\"; with status \"processing\" it is still being generated, under the "
-         "operation_name that is given."},
+    [TOOL_FROM_TEXT] = {"generate_video_from_text", "Generate a video from text",
+                        "Generates a video, with sound where the model makes any, from a "
+                        "description in words. " ABOUT_MAKING},
+    [TOOL_FROM_IMAGE] = {"generate_video_from_image", "Generate a video from an image",
+                         "Generates a video that begins with an image file and moves as the prompt "
+                         "describes. " ABOUT_MAKING},
     [TOOL_CHECK] =
         {"check_video_status", "Check a video's status",
          "Tells how a video gets on that was asked for earlier: whether it is completed, and "

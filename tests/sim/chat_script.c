@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "proto/mem.h"
-#include "proto/units.h"
 #include "tests/sim/chat_mind.h"
 #include "tests/sim/chat_talk.h"
+#include "tests/sim/rules.h"
 
 #define OPENING  "[model:"
 #define ENDS_MAX 256
@@ -62,29 +62,6 @@ static const struct member {
     {"repeat", MEMBER_FLAG, offsetof(struct chat_thought, repeat), CHAT_SAY},
     {"errors", MEMBER_ERRORS, 0, CHAT_SAY},
 };
-
-/* Strings, and numbers as they are written. */
-static int read_text(struct json_value value, char **ret)
-{
-    free(*ret);
-    *ret = NULL;
-    if (json_type(value) == JSON_STRING) {
-        *ret = json_strdup(value, NULL);
-    } else if (json_type(value) == JSON_NUMBER) {
-        size_t length;
-        const char *raw = json_raw(value, &length);
-        *ret = mem_strndup(raw, length);
-    }
-    return *ret ? 0 : -1;
-}
-
-static int read_duration(struct json_value value, int64_t *ret_ms)
-{
-    char *text = NULL;
-    int result = read_text(value, &text) < 0 ? -1 : units_parse_duration(text, ret_ms);
-    free(text);
-    return result;
-}
 
 /* A string as it is, anything else as its JSON. */
 static char *arguments_of(struct json_value value)
@@ -146,11 +123,11 @@ static int read_member(struct chat_thought *thought, const struct member *member
     }
     switch (member->kind) {
     case MEMBER_TEXT:
-        return read_text(value, field);
+        return rule_read_text(value, field);
     case MEMBER_COUNT:
         return json_int(value, 0, INT32_MAX, field);
     case MEMBER_DURATION:
-        return read_duration(value, field);
+        return rule_read_duration(value, field);
     case MEMBER_FLAG:
         return json_bool(value, field);
     case MEMBER_KIND:

@@ -96,8 +96,7 @@ static int read_word(const struct word *words, struct json_value value, unsigned
     return -1;
 }
 
-/* Strings, and numbers as they are written. */
-static int read_text(struct json_value value, char **ret)
+int rule_read_text(struct json_value value, char **ret)
 {
     free(*ret);
     *ret = NULL;
@@ -111,11 +110,10 @@ static int read_text(struct json_value value, char **ret)
     return *ret ? 0 : -1;
 }
 
-/* Seconds as a number, or with a unit as a string. */
-static int read_duration(struct json_value value, int64_t *ret_ms)
+int rule_read_duration(struct json_value value, int64_t *ret_ms)
 {
     char *text = NULL;
-    int result = read_text(value, &text) < 0 ? -1 : units_parse_duration(text, ret_ms);
+    int result = rule_read_text(value, &text) < 0 ? -1 : units_parse_duration(text, ret_ms);
     free(text);
     return result;
 }
@@ -125,13 +123,13 @@ static int read_member(struct rule *rule, const struct member *member, struct js
     void *field = (char *)rule + member->offset;
     switch (member->kind) {
     case MEMBER_TEXT:
-        return read_text(value, field);
+        return rule_read_text(value, field);
     case MEMBER_COUNT:
         return json_int(value, 0, INT64_MAX, field);
     case MEMBER_DURATION:
         break;
     }
-    return read_duration(value, field);
+    return rule_read_duration(value, field);
 }
 
 static int read_special(struct rule *rule, struct json_value name, struct json_value value)

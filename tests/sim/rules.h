@@ -88,6 +88,10 @@ int64_t rule_apply(struct exchange *exchange);
 
 /* NULL if it can't be read, with `error`. */
 struct rule *rule_parse(struct json_value object, struct error *error);
+/* Values of rules, and of scripts: a string, or a number as it is written, in place of what `ret`
+ * had; seconds as a number, or with a unit as a string. 0 or -1. */
+int rule_read_text(struct json_value value, char **ret);
+int rule_read_duration(struct json_value value, int64_t *ret_ms);
 const char *rule_action_name(enum action action);
 void rule_unref(struct rule *rule); /* takes NULL */
 

@@ -30,15 +30,20 @@ POINTS = [("agent.asked", 1), ("agent.calls", 1), ("agent.results", 1), ("agent.
           ("agent.results", 2), ("agent.ended", 1)]
 
 
-@pytest.mark.parametrize("point, number", POINTS)
-def test_killed_at_each_step(sim, asked, point, number):
-    asked.start(faults=f"{point}#{number}=kill")
+def answer_after(asked, fault):
+    """Of the turn of TWO, in which the daemon dies at that point and is started again."""
+    asked.start(faults=f"{fault}=kill")
     client = asked.client()
     client.send("ASK " + json.dumps({"text": TWO}))
     asked.wait_killed()
     asked.start()
     [session] = sessions(asked)
-    answer = Turn(asked.client(), session=session).ok()
+    return Turn(asked.client(), session=session).ok()
+
+
+@pytest.mark.parametrize("point, number", POINTS)
+def test_killed_at_each_step(sim, asked, point, number):
+    answer = answer_after(asked, f"{point}#{number}")
     assert answer["text"] == "Three."
     assert sorted(job["prompt"] for job in answer["jobs"]) == ["a cat", "a cow", "a dog"]
     assert {job["state"] for job in answer["jobs"]} == {"done"}
@@ -50,13 +55,7 @@ def test_killed_at_each_step(sim, asked, point, number):
 @pytest.mark.parametrize("commit", range(2, 12))
 def test_killed_before_each_commit(sim, asked, commit):
     """Some of these are the jobs' own."""
-    asked.start(faults=f"store.commit#{commit}=kill")
-    client = asked.client()
-    client.send("ASK " + json.dumps({"text": TWO}))
-    asked.wait_killed()
-    asked.start()
-    [session] = sessions(asked)
-    answer = Turn(asked.client(), session=session).ok()
+    answer = answer_after(asked, f"store.commit#{commit}")
     prompts = sorted(op["prompt"] for op in sim.operations())
     assert prompts == sorted(set(prompts)), "no video twice"
     assert answer["text"] == "Three."
