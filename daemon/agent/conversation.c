@@ -119,6 +119,7 @@ static void on_timer_closed(uv_handle_t *handle)
     conversation_free(handle->data);
 }
 
+/* It is there until the loop turns. Who hears of its end may begin the next turn at once. */
 static void discard(struct conversation *conversation)
 {
     struct agent *agent = conversation->agent;
@@ -186,13 +187,14 @@ static void on_gathered(void *arg, struct job *const *jobs, size_t count)
 {
     struct conversation *conversation = arg;
     conversation->gathering = NULL;
-    listeners_answer(conversation, jobs, count);
     discard(conversation);
+    listeners_answer(conversation, jobs, count);
 }
 
 static void end(struct conversation *conversation)
 {
     char what[48];
+    conversation->agent->ended[conversation->turn.finish]++;
     snprintf(what, sizeof(what), "ended: %s", turn_finish_name(conversation->turn.finish));
     log_turn(conversation, what);
     uv_timer_stop(&conversation->timer);
@@ -290,8 +292,8 @@ static void not_begun(struct conversation *conversation, int status)
     else
         error_set(&error, ERROR_DISK_FULL, NULL, "the words could not be kept: %s",
                   strerror(-status));
-    listeners_refuse(conversation, &error);
     discard(conversation);
+    listeners_refuse(conversation, &error);
 }
 
 static void not_saved(struct conversation *conversation, int status)

@@ -309,3 +309,10 @@ def test_nothing_that_is_said_is_in_the_log(asked, asking):
     log = asked.log()
     assert "private" not in log
     assert log.count(f"session {turn.session}:") == 2
+
+
+def test_who_hears_of_an_end_has_room_for_the_next_turn(make_asked):
+    client = make_asked(conversations="1").start().client()
+    client.send("ASK " + script({"say": "One."}) + "\nASK " + script({"say": "Two."}))
+    for words in ("One.", "Two."):
+        assert Turn(client).ok()["text"] == words
