@@ -4,6 +4,7 @@ import base64
 import contextlib
 import grp
 import json
+import os
 import sqlite3
 
 import pytest
@@ -88,6 +89,12 @@ def test_a_call_is_told_without_the_credential(sim, asked):
     assert error["jobs"] == [job["id"]] and len(sim.operations()) == 1
 
 
+def session_of(asked):
+    with contextlib.closing(sqlite3.connect(asked.state / "jobs.db")) as db:
+        [(session,)] = db.execute("SELECT id FROM sessions").fetchall()
+    return session
+
+
 def set_back(asked):
     """The turn began a day ago."""
     with contextlib.closing(sqlite3.connect(asked.state / "jobs.db")) as db:
@@ -148,3 +155,23 @@ def test_what_was_forgotten_is_not_made_again(sim, asked):
     assert f"job {job['id']}, which was forgotten" in answer["text"]
     assert [seen["prompt"] for seen in answer["jobs"]] == ["a dog " + LONG]
     assert len(sim.operations()) == 2
+
+
+@with_faults
+@pytest.mark.parametrize("mode, status", [(0o640, "completed"), (0o600, "failed")])
+def test_the_users_groups_are_known_after_a_restart(as_root, asked, directory, mode, status):
+    path = directory / "a.png"
+    path.write_bytes(PIXEL)
+    path.chmod(mode)
+    os.chown(path, 0, NOBODY)
+    words = script({"calls": [call("generate_video_from_image", prompt="it moves",
+                                   image_path=str(path))]}, {"say_results": True})
+    asked.start(faults="agent.calls#1=kill")
+    asked.client(uid=NOBODY).send("ASK " + json.dumps({"text": words}))
+    asked.wait_killed()
+    session = session_of(asked)
+    asked.start(options={"agent.video_wait": "5m"})
+    asked.client().err("ASK " + json.dumps({"session": session}), "not-found")
+    answer = Turn(asked.client(uid=NOBODY), session=session).ok()
+    assert f"status: {status}" in answer["text"]
+    assert [job["owner"]["uid"] for job in answer["jobs"]] == [NOBODY] * (status == "completed")
