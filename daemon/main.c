@@ -14,6 +14,7 @@
 #include "daemon/config.h"
 #include "daemon/io/blob.h"
 #include "daemon/io/credential.h"
+#include "daemon/io/lag.h"
 #include "daemon/io/log.h"
 #include "daemon/io/token.h"
 #include "daemon/settings.h"
@@ -47,6 +48,7 @@ struct veod {
     struct clients *clients;
     uv_signal_t terminate, interrupt, hangup;
     uv_timer_t status, watchdog, patience;
+    struct lag lag;
     bool owns_socket;
     bool stopping;
 };
@@ -186,7 +188,9 @@ static struct commands_config commands_config_of(struct veod *veod)
         .reload_arg = veod,
         .ask = agent_ask,
         .ask_stats = agent_write_stats,
+        .ask_metrics = agent_write_metrics,
         .ask_arg = veod->agent,
+        .lag = &veod->lag,
         .default_model = veod->config.default_model,
         .deadline_ms = veod->config.deadline,
         .client_commands = (size_t)veod->config.client_commands,
@@ -364,6 +368,7 @@ static void close_all(struct veod *veod)
     signal(SIGTERM, SIG_IGN);
     signal(SIGINT, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
+    lag_close(&veod->lag);
     engine_abandon(veod->engine);
     clients_close(veod->clients, on_clients_closed, veod);
 }
@@ -450,6 +455,7 @@ static int run(struct veod *veod)
     start_handles(veod);
     log_info("main", "veod %s listens at %s", VEOD_VERSION, veod->config.socket);
     tell_status(veod);
+    lag_open(&veod->loop, &veod->lag);
     sd_ready();
     uv_run(&veod->loop, UV_RUN_DEFAULT);
     uv_loop_close(&veod->loop);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "daemon/agent/conversation.h"
+#include "daemon/cmd/metrics.h"
 #include "daemon/io/log.h"
 #include "proto/mem.h"
 
@@ -153,6 +154,7 @@ struct agent *agent_new(uv_loop_t *loop, const struct agent_config *config, cons
     agent->engine = engine;
     agent->store = store;
     agent->http = http;
+    http_tally_init(&agent->tally);
     uv_timer_init(loop, &agent->sweeper);
     agent->sweeper.data = agent;
     return agent;
@@ -173,6 +175,36 @@ void agent_write_stats(void *arg, struct jsonw *w)
     jsonw_member_uint(w, "requests", agent->requests);
     jsonw_member_uint(w, "retries", agent->retries);
     jsonw_object_end(w);
+}
+
+static void write_answers(struct expose *expose, const struct http_tally *tally)
+{
+    const char *labels[] = {"class", NULL, NULL};
+    expose_family(expose, "veod_agent_answers_total", EXPOSE_COUNTER,
+                  "Answers of the agent's model, as veod_provider_answers_total.");
+    metrics_write_answers(expose, labels, tally);
+    expose_one_histogram(expose, "veod_agent_answer_seconds", "How long they took.", &tally->ms);
+}
+
+void agent_write_metrics(void *arg, struct expose *expose)
+{
+    const struct agent *agent = arg;
+    expose_one_uint(expose, "veod_agent_conversations", EXPOSE_GAUGE,
+                    "Conversations with the agent whose turn is under way.", agent->count);
+    expose_one_uint(expose, "veod_agent_turns_total", EXPOSE_COUNTER, "Turns that were begun.",
+                    agent->turns);
+    expose_family(expose, "veod_agent_turns_ended_total", EXPOSE_COUNTER,
+                  "Turns that have ended, by the reason for it.");
+    for (int i = TURN_OPEN + 1; i < TURN_FINISH_COUNT; i++)
+        expose_uint(expose, EXPOSE_LABELS("finish", turn_finish_name((enum turn_finish)i)),
+                    agent->ended[i]);
+    expose_one_uint(expose, "veod_agent_requests_total", EXPOSE_COUNTER, "Requests to the model.",
+                    agent->requests);
+    expose_one_uint(expose, "veod_agent_retries_total", EXPOSE_COUNTER,
+                    "Answers of no use, after which it is asked again.", agent->retries);
+    expose_one_uint(expose, "veod_agent_tokens_total", EXPOSE_COUNTER,
+                    "Tokens, as the model counts them.", agent->tokens);
+    write_answers(expose, &agent->tally);
 }
 
 void agent_abandon(struct agent *agent)

@@ -59,6 +59,8 @@ void agent_ask(void *arg, struct call *call);
 
 /* commands_config.ask_stats. */
 void agent_write_stats(void *arg, struct jsonw *w);
+/* commands_config.ask_metrics. */
+void agent_write_metrics(void *arg, struct expose *expose);
 
 /* Nothing is started any more; what was cut goes on at the next start. Before http is closed;
  * a second time is harmless. */

@@ -9,6 +9,7 @@
 #include "daemon/cmd/call.h"
 #include "daemon/cmd/seek.h"
 #include "daemon/core/ulid.h"
+#include "daemon/io/http_tally.h"
 
 struct conversation;
 struct gathering;
@@ -86,6 +87,9 @@ struct agent {
     uint64_t turns;
     uint64_t requests;
     uint64_t retries;
+    uint64_t tokens;
+    uint64_t ended[TURN_FINISH_COUNT]; /* turns */
+    struct http_tally tally;
 };
 
 int64_t agent_now(const struct agent *agent); /* ms of the loop */

@@ -116,6 +116,7 @@ static void fill(struct conversation *conversation, struct http_request *request
         .stall_ms = total,
         .total_ms = total,
         .max_body = config->reply_bytes < ANSWER_MAX ? config->reply_bytes : ANSWER_MAX,
+        .tally = &conversation->agent->tally,
     };
     request->body_length = body.length;
     request->body = buf_steal(&body);
@@ -174,6 +175,7 @@ static void on_done(struct http_transfer *transfer, const struct http_reply *htt
     struct chat_reply reply;
     conversation->asking = false;
     read_answer(&agent->config, http_reply, &reply);
+    agent->tokens += reply.tokens > 0 ? (uint64_t)reply.tokens : 0;
     if (turn_take(turn, &bounds, &reply, conversation_left(conversation), conversation->bytes,
                   drand48())) {
         conversation_add_message(conversation, reply.message);

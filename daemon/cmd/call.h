@@ -6,6 +6,7 @@
 #include "proto/command.h"
 #include "proto/json.h"
 #include "proto/jsonw.h"
+#include "proto/verb.h"
 
 struct session;
 struct sought;
@@ -20,7 +21,10 @@ struct commands {
     struct buf line; /* the reply that is being written */
     struct jsonw writer;
     uint64_t started_at;
-    uint64_t served; /* commands */
+    double process_started_at; /* Unix time in seconds; below 0: not known */
+    uint64_t served;           /* commands */
+    uint64_t served_by_verb[VERB_END];
+    uint64_t refused[ERROR_CODES_END]; /* by the code of the ERR */
 };
 
 struct call {
@@ -50,8 +54,8 @@ struct call {
 
 typedef void verb_fn(struct call *call);
 verb_fn cmd_generate, cmd_batch, cmd_status, cmd_list, cmd_wait, cmd_watch, cmd_cancel, cmd_retry,
-    cmd_hold, cmd_release, cmd_forget, cmd_why, cmd_put, cmd_get, cmd_models, cmd_stats, cmd_cost,
-    cmd_reload, cmd_ask, cmd_hello, cmd_help, cmd_ping, cmd_quit;
+    cmd_hold, cmd_release, cmd_forget, cmd_why, cmd_put, cmd_get, cmd_models, cmd_stats,
+    cmd_metrics, cmd_cost, cmd_reload, cmd_ask, cmd_hello, cmd_help, cmd_ping, cmd_quit;
 
 /* ---- replies ---- */
 

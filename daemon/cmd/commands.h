@@ -10,6 +10,8 @@
 struct blobs;
 struct call;
 struct commands;
+struct expose;
+struct lag;
 
 struct commands_config {
     /* Reads the configuration anew: the names of the keys that changed, split by commas; or -1. */
@@ -17,8 +19,10 @@ struct commands_config {
     void *reload_arg;
     /* Answers an ASK: the agent is a layer above. */
     void (*ask)(void *arg, struct call *call);
-    void (*ask_stats)(void *arg, struct jsonw *w); /* a member of STATS */
+    void (*ask_stats)(void *arg, struct jsonw *w);         /* a member of STATS */
+    void (*ask_metrics)(void *arg, struct expose *expose); /* families of METRICS */
     void *ask_arg;
+    const struct lag *lag; /* the loop's; borrowed; NULL: not measured */
     const char *default_model;
     int64_t deadline_ms; /* for requests that don't say */
     size_t client_commands;

@@ -50,8 +50,9 @@ void call_send(struct call *call)
         send_bytes(call, call->commands->line.data, call->commands->line.length);
 }
 
-static void write_error(struct jsonw *w, const struct error *error)
+static void write_error(struct commands *commands, struct jsonw *w, const struct error *error)
 {
+    commands->refused[error->code]++;
     jsonw_member_string(w, "code", error_code_name(error->code));
     jsonw_member_string(w, "message", error->message);
     jsonw_member_string(w, "field", error->field[0] ? error->field : NULL);
@@ -59,7 +60,7 @@ static void write_error(struct jsonw *w, const struct error *error)
 
 void call_error(struct call *call, const struct error *error)
 {
-    write_error(call_reply(call, REPLY_ERR), error);
+    write_error(call->commands, call_reply(call, REPLY_ERR), error);
     call_send(call);
     call_end(call);
 }
@@ -152,7 +153,7 @@ void call_close_client(struct call *call)
 void session_refuse(struct session *session, const char *tag, const struct error *error)
 {
     struct commands *commands = session->commands;
-    write_error(begin_line(commands, tag, REPLY_ERR), error);
+    write_error(commands, begin_line(commands, tag, REPLY_ERR), error);
     end_line(commands, tag);
     if (session->streaming)
         buf_add(&session->behind, commands->line.data, commands->line.length);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "daemon/cmd/session.h"
+#include "daemon/io/process.h"
 #include "proto/limits.h"
 #include "proto/mem.h"
 
@@ -16,8 +17,8 @@ static verb_fn *const verbs[VERB_END] = {
     [VERB_RELEASE] = cmd_release,   [VERB_FORGET] = cmd_forget, [VERB_WHY] = cmd_why,
     [VERB_PUT] = cmd_put,           [VERB_GET] = cmd_get,       [VERB_MODELS] = cmd_models,
     [VERB_STATS] = cmd_stats,       [VERB_COST] = cmd_cost,     [VERB_RELOAD] = cmd_reload,
-    [VERB_ASK] = cmd_ask,           [VERB_HELLO] = cmd_hello,   [VERB_HELP] = cmd_help,
-    [VERB_PING] = cmd_ping,         [VERB_QUIT] = cmd_quit,
+    [VERB_METRICS] = cmd_metrics,   [VERB_ASK] = cmd_ask,       [VERB_HELLO] = cmd_hello,
+    [VERB_HELP] = cmd_help,         [VERB_PING] = cmd_ping,     [VERB_QUIT] = cmd_quit,
 };
 
 static void take_waiting(struct session *session);
@@ -206,6 +207,7 @@ static void begin_call(struct session *session, const struct command *command, c
 {
     struct call *call = call_new(session, command);
     session->commands->served++;
+    session->commands->served_by_verb[command->verb]++;
     call->text = text;
     call->doc = doc;
     if (!doc) {
@@ -366,6 +368,7 @@ struct commands *commands_new(uv_loop_t *loop, const struct commands_config *con
     commands->store = store;
     commands->http = http;
     commands->started_at = uv_now(loop);
+    commands->process_started_at = process_started_at();
     buf_init(&commands->line, LIMIT_REPLY_LINE);
     return commands;
 }

@@ -166,6 +166,7 @@ struct engine_stats {
     uint64_t submissions;
     uint64_t polls;
     uint64_t poll_failures;
+    uint64_t fetched_results;
     uint64_t fetched_bytes;
     bool store_failing;
 };

@@ -217,6 +217,7 @@ static void keep_file(struct task *task)
     file->bytes = sink_bytes(fetch->sink);
     snprintf(file->sha256, sizeof(file->sha256), "%s", sink_sha256(fetch->sink));
     file->mime_type = mem_strdup("video/mp4");
+    task->engine->stats.fetched_results++;
     task->engine->stats.fetched_bytes += file->bytes;
     fetch_close_sink(fetch, false);
     fetch->index++;
