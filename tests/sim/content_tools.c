@@ -94,7 +94,7 @@ static bool check_declaration(struct exchange *exchange, struct json_value decla
                            "must not both be set.",
                            place);
     }
-    snprintf(deeper, sizeof(deeper), "%s.parameters", place);
+    snprintf(deeper, sizeof(deeper), "%.200s.parameters", place);
     if (!check_schema(exchange, subset, deeper)) {
         return false;
     }
