@@ -136,6 +136,20 @@ static int check_limits(struct call *call, const struct ask *ask,
     return 0;
 }
 
+/* That of the session's last turn, if it has ever answered; in fresh memory. */
+static char *model_of(const struct agent *agent, const struct store_session *session)
+{
+    struct turn last = {0};
+    bool has_answered = false;
+    for (size_t i = 0; i < session->message_count && !has_answered; i++)
+        has_answered = strcmp(chat_role(session->messages[i]), "assistant") == 0;
+    if (has_answered)
+        (void)turn_read(session->turn, &last, NULL);
+    char *model = mem_strdup(last.model ? last.model : agent->config.model);
+    turn_free(&last);
+    return model;
+}
+
 /* Takes what the session owns. */
 static void begin(struct call *call, struct store_session *session)
 {
@@ -146,6 +160,7 @@ static void begin(struct call *call, struct store_session *session)
         .peer = peer_copy(call_peer(call)),
         .admin = call->admin,
         .directory = ask->directory,
+        .model = model_of(ask->agent, session),
     };
     ask->directory = NULL;
     struct conversation *conversation = conversation_new(ask->agent, session, saved, &turn);

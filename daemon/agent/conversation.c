@@ -23,6 +23,12 @@ static void log_turn(const struct conversation *conversation, const char *what)
                turn->job_count, (long long)turn->tokens);
 }
 
+const char *conversation_model(const struct conversation *conversation)
+{
+    const char *model = conversation->turn.model;
+    return model ? model : conversation->agent->config.model;
+}
+
 /* ---- time ---- */
 
 int64_t conversation_left(const struct conversation *conversation)

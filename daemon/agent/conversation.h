@@ -117,6 +117,8 @@ void conversation_called(struct conversation *conversation);   /* all calls have
 /* Goes on with a turn that was cut: all that there is, is on disk. */
 void conversation_resume(struct conversation *conversation);
 void conversation_stop(struct conversation *conversation, enum turn_finish finish);
+/* Whom its turn asks. */
+const char *conversation_model(const struct conversation *conversation);
 int64_t conversation_left(const struct conversation *conversation); /* ms of the turn's time */
 void conversation_arm(struct conversation *conversation, int64_t due);
 

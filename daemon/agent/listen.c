@@ -129,7 +129,7 @@ static void write_thinking(struct jsonw *w, const void *what)
 {
     const struct conversation *conversation = what;
     jsonw_member_int(w, "round", conversation->turn.rounds + 1);
-    jsonw_member_string(w, "model", conversation->agent->config.model);
+    jsonw_member_string(w, "model", conversation_model(conversation));
 }
 
 void tell_thinking(const struct conversation *conversation)

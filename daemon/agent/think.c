@@ -59,10 +59,10 @@ static char *system_prompt(struct agent *agent)
     return prompt_fill(agent->config.system_prompt, &facts);
 }
 
-static bool takes_temperature(const struct agent_config *config)
+static bool takes_temperature(const struct agent_config *config, const char *model)
 {
     for (char *const *glob = config->temperature_models; glob && *glob; glob++)
-        if (fnmatch(*glob, config->model, 0) == 0)
+        if (fnmatch(*glob, model, 0) == 0)
             return true;
     return false;
 }
@@ -72,9 +72,10 @@ static void write_body(struct conversation *conversation, struct buf *body)
     struct agent *agent = conversation->agent;
     struct turn_bounds bounds = agent_bounds(agent);
     char *prompt = system_prompt(agent);
+    const char *model = conversation_model(conversation);
     const struct chat_request request = {
-        .model = agent->config.model,
-        .temperature = takes_temperature(&agent->config) ? agent->config.temperature : NULL,
+        .model = model,
+        .temperature = takes_temperature(&agent->config, model) ? agent->config.temperature : NULL,
         .max_tokens = turn_max_tokens(&conversation->turn, &bounds),
         .system_prompt = prompt,
         .messages = conversation->session.messages,
@@ -140,8 +141,7 @@ static bool prepare(struct http_transfer *transfer, struct http_request *request
 
 /* ---- the answer ---- */
 
-static void read_answer(const struct agent_config *config, const struct http_reply *reply,
-                        struct chat_reply *ret)
+static void read_answer(const char *model, const struct http_reply *reply, struct chat_reply *ret)
 {
     const struct chat_answer answer = {
         .status = reply->end == HTTP_ANSWERED ? reply->status : 0,
@@ -149,7 +149,7 @@ static void read_answer(const struct agent_config *config, const struct http_rep
         .length = reply->body_length,
         .retry_after_ms = reply->retry_after_ms,
         .reason = reply->reason,
-        .model = config->model,
+        .model = model,
     };
     *ret = (struct chat_reply){.kind = CHAT_MALFORMED};
     if (reply->end == HTTP_TOO_LARGE)
@@ -174,7 +174,7 @@ static void on_done(struct http_transfer *transfer, const struct http_reply *htt
     struct turn_bounds bounds = agent_bounds(agent);
     struct chat_reply reply;
     conversation->asking = false;
-    read_answer(&agent->config, http_reply, &reply);
+    read_answer(conversation_model(conversation), http_reply, &reply);
     agent->tokens += reply.tokens > 0 ? (uint64_t)reply.tokens : 0;
     if (turn_take(turn, &bounds, &reply, conversation_left(conversation), conversation->bytes,
                   drand48())) {

@@ -30,6 +30,7 @@ void turn_free(struct turn *turn)
     free(turn->jobs);
     free(turn->peer.groups);
     free(turn->directory);
+    free(turn->model);
     *turn = (struct turn){0};
 }
 

@@ -75,6 +75,7 @@ struct turn {
     struct peer peer; /* who asks */
     bool admin;
     char *directory; /* NULL: none */
+    char *model;     /* whom it asks: another one wouldn't take this one's thought signatures */
     /* Of the calls that have no results yet: their jobs; "": none. */
     char begun[CHAT_CALLS_MAX][JOB_ID_SIZE];
 

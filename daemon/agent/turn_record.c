@@ -64,6 +64,7 @@ void turn_write(const struct turn *turn, struct jsonw *w)
     write_groups(&turn->peer, w);
     jsonw_member_bool(w, "admin", turn->admin);
     jsonw_member_string(w, "directory", turn->directory);
+    jsonw_member_string(w, "model", turn->model);
     write_begun(turn, w);
     jsonw_object_end(w);
 }
@@ -150,6 +151,7 @@ static int read_members(struct json_value root, struct turn *turn)
     turn->text = json_strdup(json_get(root, "text"), NULL);
     turn->message = json_strdup(json_get(root, "message"), NULL);
     turn->directory = json_strdup(json_get(root, "directory"), NULL);
+    turn->model = json_strdup(json_get(root, "model"), NULL);
     return read_finish(json_get(root, "finish"), &turn->finish) < 0 ||
                    read_numbers(root, turn) < 0 || read_jobs(json_get(root, "jobs"), turn) < 0 ||
                    read_begun(json_get(root, "begun"), turn) < 0 || read_peer(root, turn) < 0

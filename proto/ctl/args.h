@@ -65,6 +65,7 @@ enum option_id {
     OPTION_FILES,
     OPTION_WAIT_FOR,
     OPTION_SESSION,
+    OPTION_TEXTFILE,
 };
 
 struct option_spec {

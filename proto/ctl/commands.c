@@ -118,6 +118,11 @@ static const struct option_spec models_options[] = {
     {0},
 };
 
+static const struct option_spec metrics_options[] = {
+    {OPTION_TEXTFILE, "textfile", "FILE", "write them there, in the place of what was there"},
+    {0},
+};
+
 static const struct option_spec mcp_options[] = {
     {OPTION_OUTPUT, "output", "DIR", "copy finished videos there, as ID.mp4, with your own rights"},
     {OPTION_WAIT_FOR, "wait", "D", "how long a tool waits for its video, at most 50s (45s)"},
@@ -165,6 +170,13 @@ static const char ask_more[] =
     "the\n"
     "turn goes on, as it does when veoctl is killed or veod restarts.";
 
+static const char metrics_more[] =
+    "In Prometheus' text format. FILE, in the folder of node_exporter's textfile collector, ends "
+    "in\n"
+    ".prom; it also tells whether veod has answered, as veod_up, and is written if it has not. "
+    "What is\n"
+    "charged is for admins.";
+
 static const char mcp_more[] =
     "Speaks the Model Context Protocol on standard input and output, for agents and editors that\n"
     "start it themselves:\n\n"
@@ -202,6 +214,8 @@ static const struct ctl_command commands[] = {
      "On a terminal, OF IT UNSURE is that part of which nobody knows whether the provider charges "
      "it."},
     {"stats", "", "counts, rates and latencies", NULL, cmd_stats, NULL},
+    {"metrics", "[--textfile FILE]", "all that there is to be measured, for Prometheus", metrics_options,
+     cmd_metrics, metrics_more},
     {"ping", "", "how long an answer takes", NULL, cmd_ping, NULL},
     {"hello", "", "the daemon's version and limits", NULL, cmd_hello, NULL},
     {"reload", "", "let the daemon read its configuration anew", NULL, cmd_reload, NULL},

@@ -42,6 +42,7 @@ int cmd_ask(struct ctl *ctl, struct args *args);
 int cmd_models(struct ctl *ctl, struct args *args);
 int cmd_cost(struct ctl *ctl, struct args *args);
 int cmd_stats(struct ctl *ctl, struct args *args);
+int cmd_metrics(struct ctl *ctl, struct args *args);
 int cmd_ping(struct ctl *ctl, struct args *args);
 int cmd_hello(struct ctl *ctl, struct args *args);
 int cmd_reload(struct ctl *ctl, struct args *args);

@@ -10,7 +10,7 @@ import sqlite3
 import pytest
 
 import harness
-from ask import LONG, Turn, agent_options, call, check, script, text
+from ask import LONG, MODEL, Turn, agent_options, ask, call, check, script, text
 from harness import NOBODY
 from invariants import list_jobs, with_faults
 
@@ -175,3 +175,23 @@ def test_the_users_groups_are_known_after_a_restart(as_root, asked, directory, m
     answer = Turn(asked.client(uid=NOBODY), session=session).ok()
     assert f"status: {status}" in answer["text"]
     assert [job["owner"]["uid"] for job in answer["jobs"]] == [NOBODY] * (status == "completed")
+
+
+def test_a_session_keeps_its_model(sim, asked):
+    """Another one refuses this one's thought signatures."""
+    turn = cut(asked, script({"calls": [text("a cat [sim: latency=1s]")]}, {"say_results": True}))
+    asked.start(options={"agent.model": "gemini-2.5-flash"})
+    assert "completed" in Turn(asked.client(), session=turn.session).ok()["text"]
+    again = ask(asked.client(), script({"say": "Still here."}), session=turn.session)
+    assert again.ok()["text"] == "Still here."
+    assert again.steps("thinking")[0]["model"] == MODEL
+    other = ask(asked.client(), script({"say": "Hello."}))
+    assert other.ok() and other.steps("thinking")[0]["model"] == "gemini-2.5-flash"
+
+
+def test_a_session_that_has_had_no_answer_takes_another_model(asked):
+    asked.start(options={"agent.model": "no-such-model"})
+    turn = ask(asked.client(), "Hello.")
+    turn.err("unavailable")
+    asked.restart()
+    assert ask(asked.client(), script({"say": "Yes."}), session=turn.session).ok()["text"] == "Yes."

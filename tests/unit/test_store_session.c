@@ -207,7 +207,8 @@ static void test_a_batch_with_a_bad_one(void **state)
                                              .turn = turn,
                                              .messages = messages,
                                              .message_count = i == 1 ? 2 : 1};
-        snprintf(sessions[i].id, sizeof(sessions[i].id), "01J0000000000000000000000%u", (unsigned)i % 10);
+        snprintf(sessions[i].id, sizeof(sessions[i].id), "01J0000000000000000000000%u",
+                 (unsigned)i % 10);
         writes[i] = (struct store_write){.kind = STORE_PUT_SESSION,
                                          .session = &sessions[i],
                                          .done = on_write_done,

@@ -273,6 +273,7 @@ static void test_the_record_comes_back(void **state)
         .peer = {.uid = 1000, .groups = mem_alloc(2 * sizeof(gid_t)), .group_count = 2},
         .admin = true,
         .directory = mem_strdup("/home/a b"),
+        .model = mem_strdup("gemini"),
     };
     struct turn back;
     struct error error;
@@ -296,6 +297,7 @@ static void test_the_record_comes_back(void **state)
     assert_int_equal(back.peer.groups[1], 27);
     assert_true(back.admin);
     assert_string_equal(back.directory, "/home/a b");
+    assert_string_equal(back.model, "gemini");
     assert_string_equal(back.begun[0], "");
     assert_string_equal(back.begun[1], turn.jobs[0]);
     free(record);
