@@ -35,7 +35,7 @@ enum verb_argument {
       "a model makes the videos that are wished for")                                             \
     X(MODELS, VERB_NOTHING, "", "the models that can be asked for")                               \
     X(STATS, VERB_NOTHING, "", "counts, rates and latencies")                                     \
-    X(METRICS, VERB_NOTHING, "", "all that there is to be measured, for Prometheus")                     \
+    X(METRICS, VERB_NOTHING, "", "all that there is to be measured, for Prometheus")              \
     X(COST, VERB_OBJECT, "[{\"by\":…,…}]", "what was charged, by day, owner, provider, …")        \
     X(RELOAD, VERB_NOTHING, "", "reads the configuration anew; for admins")                       \
     X(HELLO, VERB_OBJECT, "", "versions and limits")                                              \

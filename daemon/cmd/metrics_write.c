@@ -29,18 +29,19 @@ static void write_process(struct expose *expose, const struct commands *commands
     expose_one_double(expose, "veod_uptime_seconds", EXPOSE_GAUGE, "Since veod was started.",
                       (double)(uv_now(commands->loop) - commands->started_at) / 1000);
     if (commands->process_started_at > 0)
-        expose_one_double(expose, "process_start_time_seconds", EXPOSE_GAUGE,
+        expose_one_double(expose, "veod_process_start_time_seconds", EXPOSE_GAUGE,
                           "When the process was started, since the Unix epoch.",
                           commands->process_started_at);
     if (process.cpu_seconds >= 0)
-        expose_one_double(expose, "process_cpu_seconds_total", EXPOSE_COUNTER,
+        expose_one_double(expose, "veod_process_cpu_seconds_total", EXPOSE_COUNTER,
                           "Time on processors, the user's and the system's.", process.cpu_seconds);
-    write_known(expose, "process_resident_memory_bytes", "Memory that is there.",
+    write_known(expose, "veod_process_resident_memory_bytes", "Memory that is there.",
                 process.resident_bytes);
-    write_known(expose, "process_virtual_memory_bytes", "Memory that is mapped.",
+    write_known(expose, "veod_process_virtual_memory_bytes", "Memory that is mapped.",
                 process.virtual_bytes);
-    write_known(expose, "process_open_fds", "Open file descriptors.", process.open_descriptors);
-    write_known(expose, "process_max_fds", "How many may be open.", process.max_descriptors);
+    write_known(expose, "veod_process_open_fds", "Open file descriptors.",
+                process.open_descriptors);
+    write_known(expose, "veod_process_max_fds", "How many may be open.", process.max_descriptors);
 }
 
 static void write_loop(struct expose *expose, const struct commands *commands)

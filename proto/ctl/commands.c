@@ -214,8 +214,8 @@ static const struct ctl_command commands[] = {
      "On a terminal, OF IT UNSURE is that part of which nobody knows whether the provider charges "
      "it."},
     {"stats", "", "counts, rates and latencies", NULL, cmd_stats, NULL},
-    {"metrics", "[--textfile FILE]", "all that there is to be measured, for Prometheus", metrics_options,
-     cmd_metrics, metrics_more},
+    {"metrics", "[--textfile FILE]", "all that there is to be measured, for Prometheus",
+     metrics_options, cmd_metrics, metrics_more},
     {"ping", "", "how long an answer takes", NULL, cmd_ping, NULL},
     {"hello", "", "the daemon's version and limits", NULL, cmd_hello, NULL},
     {"reload", "", "let the daemon read its configuration anew", NULL, cmd_reload, NULL},
