@@ -99,12 +99,11 @@ def give_key(folder, owner=0):
 
 @contextlib.contextmanager
 def drop_in(text, unit="veod.service"):
-    """More lines of [Service]; what they change must survive a daemon-reload, or be followed by a
-    restart."""
+    """More lines of its section; what is restarted has them."""
     folder = pathlib.Path(f"/run/systemd/system/{unit}.d")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "case.conf"
-    path.write_text(f"[Service]\n{text}\n")
+    path.write_text(f"[{unit.rpartition('.')[2].title()}]\n{text}\n")
     systemctl("daemon-reload")
     try:
         yield
@@ -185,10 +184,10 @@ def test_exposure(unit):
 
 
 def test_the_first_client_starts_it(sim):
-    assert show("ActiveState") == "inactive"
+    assert show("ActiveState") == "inactive" and show("UnitFileState") == "enabled"
     status = os.stat(SOCKET)
     assert oct(status.st_mode & 0o777) == "0o660"
-    assert (status.st_uid, grp.getgrgid(status.st_gid).gr_name) == (0, "veod")
+    assert (pwd.getpwuid(status.st_uid).pw_name, grp.getgrgid(status.st_gid).gr_name) == ("veod",) * 2
     out = pathlib.Path("/home/alice/cat.mp4")
     veoctl("generate", "--wait", "-o", out, "a cat")
     assert out.stat().st_size > 1000 and out.owner() == "alice"
@@ -209,6 +208,19 @@ def test_only_the_group_may_connect():
     veoctl("ping", user="bob")
     veoctl("ping", user="root")
     veoctl("ping", user="carol", status=4)
+
+
+def test_another_group():
+    def restart():
+        systemctl("stop", "veod.socket", "veod.service")
+        systemctl("start", "veod.socket")
+
+    with drop_in("SocketGroup=carol", "veod.socket"):
+        restart()
+        veoctl("ping", user="carol")
+        veoctl("ping", user="bob", status=4)
+        systemctl("reload", "veod")
+    restart()
 
 
 def test_each_sees_its_own():
