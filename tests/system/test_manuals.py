@@ -163,6 +163,13 @@ def test_environment(page, folders, others):
     assert len(told) == len(set(told))
 
 
+def test_fields_of_the_journal():
+    used = {name for path in (ROOT / "daemon").rglob("*.c")
+            for name in re.findall(r'"(VEO_[A-Z]+)=?', path.read_text())}
+    told = subsections(section(VEOD_PAGE, "DESCRIPTION"))["Logging"]
+    assert set(re.findall(r"\bVEO_[A-Z]+", told)) == used
+
+
 # ---- the keys of veod.conf ----
 
 UNITS = {"ms": 1, "s": 1000, "m": 60000, "h": 3600000, "d": 86400000,
