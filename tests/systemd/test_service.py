@@ -85,8 +85,8 @@ def uid_of(name):
 
 def configure(sim, where=CONFIGURATION, in_flight=100, daemon=""):
     where.mkdir(parents=True, exist_ok=True)
-    (where / "veod.conf").write_text(
-        TEXT.format(url=sim.url, in_flight=in_flight, daemon=daemon))
+    url = f"http://localhost:{sim.port}"  # a name, so that it is looked up
+    (where / "veod.conf").write_text(TEXT.format(url=url, in_flight=in_flight, daemon=daemon))
 
 
 def give_key(folder, owner=0):
@@ -201,6 +201,22 @@ def process_status():
 
 def test_status_text():
     until(lambda: "1 done" in show("StatusText"), "the status of the first job")
+
+
+def test_the_journal():
+    """Found by their fields; and nothing in it is anybody's business."""
+    (id,) = generate("a very private cat")
+    assert states(id) == {"done"}
+
+    def entries():
+        lines = run("journalctl", "--no-pager", "-o", "json", f"VEO_JOB={id}").split("\n")
+        return [json.loads(line) for line in lines if line]
+
+    until(lambda: "done" in [entry.get("VEO_STATE") for entry in entries()], "the job's end")
+    for entry in entries():
+        assert entry["_SYSTEMD_UNIT"] == "veod.service" and entry["SYSLOG_IDENTIFIER"] == "veod"
+        assert entry["VEO_UID"] == "0"
+    assert "private" not in journal()
 
 
 def test_only_the_group_may_connect():
@@ -338,6 +354,20 @@ def test_reload_of_a_mistake(sim):
     assert states(id) == {"done"}
     configure(sim)
     systemctl("reload", "veod")
+
+
+def test_start_with_a_mistake(sim):
+    """Who waits is told after a while, and once it is mended a restart is enough."""
+    systemctl("stop", "veod.socket", "veod.service")
+    configure(sim, in_flight="many")
+    systemctl("start", "veod.socket")
+    before = journal().count("Starting")
+    veoctl("ping", status=4)
+    assert journal().count("Starting") <= before + 5
+    assert show("ExecMainStatus") == "78"
+    configure(sim)
+    systemctl("restart", "veod")
+    veoctl("ping")
 
 
 # ---- the end, wanted or not ----
