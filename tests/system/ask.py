@@ -1,6 +1,8 @@
 """What the tests of ASK share: a daemon whose agent is veosim's scripted model, and its scripts."""
 
+import contextlib
 import json
+import sqlite3
 
 from harness import PATIENCE, Client
 
@@ -29,6 +31,17 @@ def text(prompt, **arguments):
 
 def check(operation, **arguments):
     return call("check_video_status", operation_name=operation, **arguments)
+
+
+def set_back(daemon):
+    """The only session's turn began a day ago; its id. The daemon is down."""
+    with contextlib.closing(sqlite3.connect(daemon.state / "jobs.db")) as db:
+        [(session, turn)] = db.execute("SELECT id, turn FROM sessions").fetchall()
+        turn = json.loads(turn)
+        turn["started_at"] -= 86400000
+        db.execute("UPDATE sessions SET turn = ?", (json.dumps(turn),))
+        db.commit()
+    return session
 
 
 class Turn:

@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 
 import harness
-from ask import LONG, Turn, agent_options, ask, check, script, text
+from ask import LONG, Turn, agent_options, ask, check, script, set_back, text
 
 
 @pytest.fixture
@@ -148,13 +148,14 @@ def test_the_time_runs_out_while_it_is_down(sim, asked, state):
     step = {"calls": [text("a cat " + LONG)]}
     if state == "thinking":
         step["errors"] = [{"stall": 300}]
-    turn = Turn(asked.start(options={"agent.time": "1h"}).client(), script(step, {"say": "Late."}))
+    turn = Turn(asked.start().client(), script(step, {"say": "Late."}))
     if state == "calling":
         turn.until("job", state="running")
     else:
         turn.until("thinking")
     asked.kill()
-    asked.start(options={"agent.time": "1s"})
+    set_back(asked)
+    asked.start()
     answer = Turn(asked.client(), session=turn.session).ok("time")
     assert "[agent] time" in answer["message"]
     assert len(answer["jobs"]) == len(sim.operations()) == (1 if state == "calling" else 0)

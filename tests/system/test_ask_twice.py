@@ -10,7 +10,7 @@ import sqlite3
 import pytest
 
 import harness
-from ask import LONG, MODEL, Turn, agent_options, ask, call, check, script, text
+from ask import LONG, MODEL, Turn, agent_options, ask, call, check, script, set_back, text
 from harness import NOBODY
 from invariants import list_jobs, with_faults
 
@@ -92,17 +92,6 @@ def test_a_call_is_told_without_the_credential(sim, asked):
 def session_of(asked):
     with contextlib.closing(sqlite3.connect(asked.state / "jobs.db")) as db:
         [(session,)] = db.execute("SELECT id FROM sessions").fetchall()
-    return session
-
-
-def set_back(asked):
-    """The turn began a day ago."""
-    with contextlib.closing(sqlite3.connect(asked.state / "jobs.db")) as db:
-        [(session, turn)] = db.execute("SELECT id, turn FROM sessions").fetchall()
-        turn = json.loads(turn)
-        turn["started_at"] -= 86400000
-        db.execute("UPDATE sessions SET turn = ?", (json.dumps(turn),))
-        db.commit()
     return session
 
 
