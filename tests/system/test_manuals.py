@@ -170,6 +170,14 @@ def test_fields_of_the_journal():
     assert set(re.findall(r"\bVEO_[A-Z]+", told)) == used
 
 
+def test_units_are_there():
+    told = set(re.findall(r"^\.Pa (veod\S*\.(?:service|socket|timer))", VEOD_PAGE.replace("\\-", "-"),
+                          re.M))
+    units = {path.name.removesuffix(".in") for path in (ROOT / "systemd").glob("veod*")}
+    assert told and {re.sub("@NAME", "", name) for name in told} <= units
+    assert units - {re.sub("@NAME", "", name) for name in told} <= {"veod-metrics.service"}
+
+
 # ---- the keys of veod.conf ----
 
 UNITS = {"ms": 1, "s": 1000, "m": 60000, "h": 3600000, "d": 86400000,
