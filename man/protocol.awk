@@ -1,5 +1,5 @@
 # Makes veod-protocol(7) of proto/PROTOCOL.md, in mdoc.
-# Usage: awk -f protocol.awk PROTOCOL.md >veod-protocol.7
+# Usage: LC_ALL=C awk -f protocol.awk PROTOCOL.md >veod-protocol.7
 #
 # It knows the Markdown that is used there: headings, paragraphs, bullets, tables, fenced blocks,
 # and `code` and *emphasis* within a line. What it doesn't know ends it with an error.

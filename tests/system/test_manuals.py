@@ -2,6 +2,7 @@
 examples are run. Of veod-protocol(7), which is made of proto/PROTOCOL.md, test_protocol.py does
 this."""
 
+import math
 import os
 import pathlib
 import re
@@ -176,6 +177,26 @@ def test_units_are_there():
     units = {path.name.removesuffix(".in") for path in (ROOT / "systemd").glob("veod*")}
     assert told and {re.sub("@NAME", "", name) for name in told} <= units
     assert units - {re.sub("@NAME", "", name) for name in told} <= {"veod-metrics.service"}
+
+
+@pytest.mark.parametrize("page, told, name, path, unit", [
+    (CTL, "of at least # characters", "ID_PREFIX_MIN", "proto/limits.h", 1),
+    (VEOD_PAGE, "given up to # times", "OVERRIDES_MAX", "daemon/arguments.h", 1),
+    (VEOD_PAGE, "for up to # seconds", "STOP_PATIENCE", "daemon/main.c", 1000),
+    (CONF, "may be up to #, each", "CONFIG_PROVIDERS_MAX", "daemon/config.h", 1),
+    (CONF, "name of up to # letters", "PROVIDER_NAME_MAX", "daemon/config.c", 1),
+    (CONF, "up to # patterns", "CONFIG_GLOBS_MAX", "daemon/config.h", 1),
+    (CONF, "at most #, as in all lists", "MODEL_WORDS_MAX", "daemon/core/model_table.h", 1),
+    (CONF, "May be given # times", "MODEL_RULES_MAX", "daemon/core/model_table.h", 1),
+    (CONF, "up to # KiB", "SYSTEM_PROMPT_MAX", "daemon/settings.c", 1024),
+    (CONF, "may take # seconds", "TOKEN_COMMAND_MS", "daemon/io/token_command.h", 1000),
+    (CONF, "again after # minutes", "COMMAND_LASTS_MS", "daemon/io/token.c", 60000),
+    (CONF, "Every # seconds finished", "RETAIN_EVERY_MS", "daemon/engine/retain.c", 1000),
+], ids=lambda value: value if re.fullmatch(r"[A-Z_]+", str(value)) else "")
+def test_numbers_of_the_code(page, told, name, path, unit):
+    defined = re.search(rf"^#define {name} +(\(?[\d* L]+\)?)", (ROOT / path).read_text(), re.M)
+    amount, rest = divmod(math.prod(map(int, re.findall(r"\d+", defined.group(1)))), unit)
+    assert rest == 0 and told.replace("#", str(amount)) in words(page)
 
 
 # ---- the keys of veod.conf ----
@@ -503,7 +524,7 @@ def test_the_protocol_is_whole():
         pytest.skip("needs mandoc")
     text = (ROOT / "proto/PROTOCOL.md").read_text()
     made = subprocess.run(["awk", "-f", ROOT / "man/protocol.awk", ROOT / "proto/PROTOCOL.md"],
-                          capture_output=True, check=True).stdout
+                          capture_output=True, check=True, env={"LC_ALL": "C"}).stdout
     page = subprocess.run(["mandoc", "-Tutf8", "-Owidth=200"], input=made, capture_output=True,
                           check=True).stdout.decode()
     page = re.sub(".\b", "", page)
