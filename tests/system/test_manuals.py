@@ -1,32 +1,29 @@
-"""The manual pages say what the programs do: what both have as a table is compared, and the
-examples are run. Of veod-protocol(7), which is made of proto/PROTOCOL.md, test_protocol.py does
-this."""
+"""The manual pages say what the programs do: what both have as a table is compared.
+
+test_manual_examples.py runs the examples. veod-protocol(7) is made of proto/PROTOCOL.md, of which
+test_protocol.py does both."""
 
 import math
 import os
-import pathlib
 import re
 import shutil
 import subprocess
 
 import pytest
 
-from ask import agent_options
 from harness import KEY, PATIENCE, VEOCTL, VEOD, Daemon
-from manuals import ROOT, displays, items, section, source, subsections, words
+from manuals import ROOT, items, section, source, subsections, words
 from mcp_client import Mcp
 
 CTL = source("veoctl.1")
 CONF = source("veod.conf.5")
 VEOD_PAGE = source("veod.8")
-PNG = b"\x89PNG\r\n\x1a\n".ljust(70, b"\0")
-JOBS = '"A cat"\n{"prompt":"A dog","aspect_ratio":"9:16","labels":{"set":"pets"}}\n'
 
 
-def output_of(*command, **options):
+def output_of(*command):
     environment = {"PATH": "/usr/bin:/bin", "ASAN_OPTIONS": "detect_leaks=1"}
     return subprocess.run(list(map(str, command)), capture_output=True, text=True,
-                          stdin=subprocess.DEVNULL, timeout=PATIENCE, env=environment, **options)
+                          stdin=subprocess.DEVNULL, timeout=PATIENCE, env=environment)
 
 
 def same_words(text):
@@ -172,8 +169,8 @@ def test_fields_of_the_journal():
 
 
 def test_units_are_there():
-    told = set(re.findall(r"^\.Pa (veod\S*\.(?:service|socket|timer))", VEOD_PAGE.replace("\\-", "-"),
-                          re.M))
+    page = VEOD_PAGE.replace("\\-", "-")
+    told = set(re.findall(r"^\.Pa (veod\S*\.(?:service|socket|timer))", page, re.M))
     units = {path.name.removesuffix(".in") for path in (ROOT / "systemd").glob("veod*")}
     assert told and {re.sub("@NAME", "", name) for name in told} <= units
     assert units - {re.sub("@NAME", "", name) for name in told} <= {"veod-metrics.service"}
@@ -370,7 +367,8 @@ IN_USE = "interactions"
 def candidates(part, name, key, directory):
     """Values that differ from the one in use."""
     if key["kind"].startswith("Cm "):
-        return [choice for choice in key["kind"][3:].split(" | ") if choice not in (key["default"], IN_USE)]
+        return [choice for choice in key["kind"][3:].split(" | ")
+                if choice not in (key["default"], IN_USE)]
     if key["range"] and key["range"][0]:
         return [value for value in key["range"] if value != key["default"]]
     return ["0600", "1", "http://x.example", str(directory / "veod.conf"), "gs://x/y"]
@@ -407,110 +405,6 @@ def test_what_a_reload_applies(elsewhere):
             assert PAGE["model"][name]["applies"] == "Applied by a reload"
         elsewhere.write("[model x]\nnote = x\n")
         assert client.ok("RELOAD")["changed"] == ["model"]
-
-
-# ---- examples ----
-
-
-def examples(page):
-    for display in displays(section(page, "EXAMPLES")):
-        if display[0].startswith("$ "):
-            yield display
-
-
-def parts(display):
-    """Each command, and what it is to print."""
-    found = []
-    for line in display:
-        if line.startswith("$ "):
-            found.append((line[2:], []))
-        else:
-            found[-1][1].append(line)
-    return found
-
-
-def pattern(lines):
-    """`...` is any number of lines, or, within a line, anything."""
-    whole = "".join(r"(?:.*\n)*?" if line == "..." else
-                    ".*".join(re.escape(part) for part in line.split("...")) + r"\n"
-                    for line in lines)
-    return re.compile(whole)
-
-
-def play(display, directory, environment):
-    """All commands of a display in one shell: what each has said on standard output, or if it
-    failed on standard error, and its status."""
-    lines = "".join(f"exec 2>error.{number}\n{command}\necho \"@@@ $?\"\n"
-                    for number, (command, _) in enumerate(parts(display)))
-    done = subprocess.run(["bash"], input=lines, cwd=directory, env=environment, text=True,
-                          stdout=subprocess.PIPE, timeout=2 * PATIENCE)
-    said = re.findall(r"(.*?)@@@ (\d+)\n", done.stdout, re.S)
-    assert len(said) == len(parts(display)), done.stdout
-    return [(text if status == "0" else (directory / f"error.{number}").read_text(), int(status))
-            for number, (text, status) in enumerate(said)]
-
-
-def check(display, said):
-    for (command, expected), (text, status) in zip(parts(display), said):
-        assert (status == 0) != ("bad.conf" in command), f"$ {command}\n{text}\nstatus {status}"
-        assert pattern(expected).fullmatch(text), f"$ {command}\n{text}"
-
-
-@pytest.fixture
-def workplace(directory):
-    """Where the examples are run, with the files that they name."""
-    place = directory / "w"
-    programs = place / "bin"
-    programs.mkdir(parents=True)
-    for program in (VEOD, VEOCTL):
-        (programs / pathlib.Path(program).name).symlink_to(program)
-    for name in ("cat.png", "hat.png"):
-        (place / name).write_bytes(PNG)
-    (place / "jobs.jsonl").write_text(JOBS)
-    (place / "veod.conf").write_text("[budget]\ndaily_usd = 50\nowner_daily_usd = 10\n")
-    (place / "bad.conf").write_text("[budget]\ndayly_usd = 50\n")
-    return place
-
-
-def environment_at(workplace, **more):
-    return {"PATH": f"{workplace}/bin:/usr/bin:/bin", "XDG_STATE_HOME": str(workplace / "state"),
-            "CONFIGURATION_DIRECTORY": str(workplace / "none"), "GEMINI_API_KEY": KEY,
-            "ASAN_OPTIONS": "detect_leaks=1", **more}
-
-
-def test_examples_of_veoctl(sim, make_daemon, workplace):
-    daemon = make_daemon(options=agent_options(sim)).start()
-    environment = environment_at(workplace, VEOD_SOCKET=daemon.socket)
-    for display in examples(CTL):
-        check(display, play(display, workplace, environment))
-    assert (workplace / "costs.csv").read_bytes().startswith(b"owner,jobs,charged_usd")
-    assert {path.name for path in workplace.glob("*.mp4")} >= {"cat.mp4", "boat.mp4", "more.mp4"}
-
-
-@pytest.mark.parametrize("display", list(examples(VEOD_PAGE)), ids=lambda display: display[0][:40])
-def test_examples_of_veod(workplace, display):
-    check(display, play(display, workplace, environment_at(workplace)))
-
-
-@pytest.mark.parametrize("display", displays(section(CONF, "EXAMPLES")),
-                         ids=lambda display: display[0])
-def test_examples_of_veod_conf(directory, display):
-    """What they set is what veod has then."""
-    (directory / "veod.conf").write_text("\n".join(display) + "\n")
-    done = output_of(VEOD, "-c", directory / "veod.conf", "--print-config")
-    assert done.returncode == 0, done.stderr
-    shown = set(done.stdout.splitlines())
-    for line in display:
-        if line.startswith("[") or line.startswith("credential_file"):
-            assert line in shown, line
-
-
-def test_a_wrong_example_is_noticed(workplace):
-    environment = environment_at(workplace)
-    for display in (["$ echo a", "b"], ["$ false"], ["$ echo a", "a", "b"], ["$ printf 'a\\nb\\n'",
-                                                                           "a"]):
-        with pytest.raises(AssertionError):
-            check(display, play(display, workplace, environment))
 
 
 # ---- veod-protocol(7) ----
