@@ -134,7 +134,8 @@ static void raise_descriptor_limit(void)
 static int make_output_directory(const struct veod *veod, struct error *error)
 {
     const char *path = veod->config.output_directory;
-    if (mkdir(path, 0750) == 0 || errno == EEXIST)
+    /* Users pass, to folders of their own. */
+    if ((mkdir(path, 0711) == 0 && chmod(path, 0711) == 0) || errno == EEXIST)
         return access(path, W_OK | X_OK) == 0
                    ? 0
                    : error_set(error, ERROR_UNAVAILABLE, NULL, "[daemon] output_directory %s: %s",

@@ -1,14 +1,17 @@
 #include "daemon/io/beneath.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "daemon/io/grant.h"
 #include "daemon/io/sink.h"
 #include "proto/mem.h"
 
@@ -29,8 +32,9 @@ static bool is_plain_name(const char *name)
     return name[0] != '\0' && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
-/* Steps into one folder, which is made if it is missing, and lets go of the one before. */
-static int enter_folder(int folder, const char *name, bool make)
+/* Steps into one folder, which is made if it is missing, and lets go of the one before. `owner`:
+ * who may read in it if it is; or none. */
+static int enter_folder(int folder, const char *name, bool make, const uid_t *owner)
 {
     if (!is_plain_name(name)) {
         close(folder);
@@ -43,6 +47,8 @@ static int enter_folder(int folder, const char *name, bool make)
         next = made || errno == EEXIST ? beneath_open(folder, name, O_RDONLY | O_DIRECTORY, 0)
                                        : -errno;
     }
+    if (next >= 0 && made && owner)
+        grant_owner(next, *owner);
     if (next >= 0 && made && fsync(folder) < 0) {
         int status = -errno;
         close(next);
@@ -52,8 +58,19 @@ static int enter_folder(int folder, const char *name, bool make)
     return next;
 }
 
+/* The first folder is named by its owner. */
+static bool owner_of(const char *name, uid_t *ret)
+{
+    char *end;
+    unsigned long number = strtoul(name, &end, 10);
+    *ret = (uid_t)number;
+    return isdigit((unsigned char)name[0]) && *end == '/' && number < UINT32_MAX;
+}
+
 int beneath_open_folder(const char *root, const char *name, bool make)
 {
+    uid_t owner;
+    bool is_owned = owner_of(name, &owner);
     int folder = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0)
         return -errno;
@@ -61,7 +78,7 @@ int beneath_open_folder(const char *root, const char *name, bool make)
     char *at = copy;
     for (char *slash; folder >= 0 && (slash = strchr(at, '/')); at = slash + 1) {
         *slash = '\0';
-        folder = enter_folder(folder, at, make);
+        folder = enter_folder(folder, at, make, at == copy && is_owned ? &owner : NULL);
     }
     if (folder >= 0 && !is_plain_name(at)) {
         close(folder);

@@ -334,13 +334,14 @@ def test_damaged_store(make_daemon, damage):
 
 
 def test_modes_of_what_is_written(daemon):
-    """Nobody else reads the jobs; the videos' folders are closed to others."""
+    """Nobody else reads the jobs; each user's folder is closed to others, who may just pass."""
     job = daemon.wait(daemon.generate("a cat")["id"])[0]
     for path in [daemon.state, *daemon.state.iterdir()]:
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
     path = daemon.path_of(job)
-    for each in (path, path.parent, path.parent.parent):
+    for each in (path, path.parent):
         assert stat.S_IMODE(each.stat().st_mode) & 0o007 == 0, each
+    assert stat.S_IMODE(path.parent.parent.stat().st_mode) == 0o711
 
 
 # ---- a configuration without the provider ----

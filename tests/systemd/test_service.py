@@ -243,7 +243,15 @@ def test_each_sees_its_own():
     assert id in veoctl("list") and id not in veoctl("list", user="bob")
     veoctl("status", id, user="bob", status=3)
     assert id in veoctl("list", user="root")
-    run("ls", "/var/lib/veod", user="bob", status=2)
+    veoctl("wait", id)
+    path = json.loads(veoctl("--json", "status", id))["files"][0]["path"]
+    run("cp", path, "/home/alice/copy.mp4", user="alice")
+    run("rm", "-f", path, user="alice", status=1)
+    run("cp", path, "/home/bob/copy.mp4", user="bob", status=1)
+    for closed in ("/var/lib/veod", "/var/lib/veod/videos", "/var/lib/veod/blobs",
+                   "/run/credentials/veod.service"):
+        run("ls", closed, user="bob", status=2)
+    run("cat", "/var/lib/veod/jobs.db", user="bob", status=1)
 
 
 def test_the_credential(sim):

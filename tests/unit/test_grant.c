@@ -1,0 +1,107 @@
+/* Who may read in an owner's folder; as root, with children that become others. */
+#include <fcntl.h>
+#include <grp.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "daemon/io/beneath.h"
+
+#define OWNER 4711
+#define OTHER 4712
+
+/* In veod's own group as well. */
+static bool can_read(const char *path, uid_t uid)
+{
+    pid_t child = fork();
+    const gid_t own = getegid();
+    if (child == 0)
+        _exit(setgroups(1, &own) == 0 && setgid(uid) == 0 && setuid(uid) == 0 &&
+                      open(path, O_RDONLY) >= 0
+                  ? 0
+                  : 1);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status == 0;
+}
+
+/* In root/name, with `mode`, as a sink does. */
+static void make_file(const char *root, const char *name, mode_t mode)
+{
+    int folder = beneath_open_folder(root, name, true);
+    assert_true(folder >= 0);
+    int fd = beneath_open(folder, "a", O_CREAT | O_RDWR, mode);
+    assert_true(fd >= 0);
+    close(fd);
+    close(folder);
+}
+
+static void test_owner_reads(void **state)
+{
+    char root[] = "/tmp/veod-grant-XXXXXX", path[64], command[64];
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    umask(0027);
+    assert_non_null(mkdtemp(root));
+    chmod(root, 0711);
+    make_file(root, "4711/a", 0640);
+    make_file(root, "4711/of/4712/a", 0640);
+    make_file(root, "0/a", 0640);
+    make_file(root, "else/4711/a", 0640);
+    static const struct {
+        const char *name;
+        bool owner, other;
+    } cases[] = {{"4711", true, false},           {"4711/a", true, false}, {"4711/of", true, false},
+                 {"4711/of/4712/a", true, false}, {"0", false, false},     {"0/a", false, false},
+                 {"else/4711/a", true, true}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s", root, cases[i].name);
+        assert_int_equal(can_read(path, OWNER), cases[i].owner);
+        assert_int_equal(can_read(path, OTHER), cases[i].other);
+    }
+    struct stat about;
+    snprintf(path, sizeof(path), "%s/4711/a", root);
+    assert_int_equal(stat(path, &about), 0);
+    assert_int_equal(about.st_mode & 0777, 0640);
+    snprintf(command, sizeof(command), "rm -rf %s", root);
+    assert_int_equal(system(command), 0);
+}
+
+/* Where an operator has files go to a group, they still do. */
+static void test_a_groups_folder(void **state)
+{
+    char root[] = "/tmp/veod-grant-XXXXXX", path[64], command[64];
+    struct stat about;
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    assert_non_null(mkdtemp(root));
+    assert_int_equal(chown(root, 0, OTHER), 0);
+    chmod(root, 02750);
+    make_file(root, "4711/a", 0640);
+    snprintf(path, sizeof(path), "%s/4711/a", root);
+    assert_int_equal(stat(path, &about), 0);
+    assert_int_equal(about.st_gid, OTHER);
+    assert_true(can_read(path, OTHER));
+    assert_false(can_read(path, OWNER));
+    snprintf(command, sizeof(command), "rm -rf %s", root);
+    assert_int_equal(system(command), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_owner_reads),
+        cmocka_unit_test(test_a_groups_folder),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
