@@ -172,11 +172,12 @@ def is_running(id):
 
 
 def test_units_are_valid():
-    for unit in ("veod.service", "veod.socket", "veod@x.service", "veod@x.socket"):
+    for unit in ("veod.service", "veod.socket", "veod@x.service", "veod@x.socket",
+                 "veod-metrics.service", "veod-metrics.timer"):
         assert run("systemd-analyze", "verify", "--man=no", unit) == ""
 
 
-@pytest.mark.parametrize("unit", ["veod.service", "veod@x.service"])
+@pytest.mark.parametrize("unit", ["veod.service", "veod@x.service", "veod-metrics.service"])
 def test_exposure(unit):
     text = run("systemd-analyze", "security", "--no-pager", unit)
     assert float(re.search(r"Overall exposure level.*: ([\d.]+)", text).group(1)) <= 1.5, text
@@ -495,6 +496,25 @@ def test_instance(sim):
     systemctl("reload", "veod@second")
     assert "read anew" in journal("veod@second")
     systemctl("disable", "--now", "veod@second.socket", "veod@second.service")
+
+
+def test_metrics():
+    """Into a folder that another user has; the timer is there while veod is."""
+    folder = pathlib.Path("/var/lib/prometheus/node-exporter")
+    folder.mkdir(parents=True)
+    shutil.chown(folder, "carol", "carol")
+    systemctl("start", "veod-metrics.service")
+    text = (folder / "veod.prom").read_text()
+    assert re.search(r"(?m)^veod_\w+(\{.*\})? [1-9]", text), text
+    run("head", "-c1", folder / "veod.prom", user="carol")
+    systemctl("enable", "veod-metrics.timer")
+    systemctl("stop", "veod.socket", "veod.service")
+    systemctl("start", "veod.socket", "veod.service")
+    assert show("ActiveState", "veod-metrics.timer") == "active"
+    systemctl("stop", "veod.socket", "veod.service")
+    assert show("ActiveState", "veod-metrics.timer") == "inactive"
+    systemctl("start", "veod.socket", "veod.service")
+    systemctl("disable", "--now", "veod-metrics.timer")
 
 
 def test_user_unit(sim):
