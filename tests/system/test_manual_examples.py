@@ -1,19 +1,23 @@
 """The examples of the manual pages are run, and configurations in them are read. A command that is
 typed after `#` would change the machine: those are not run."""
 
+import contextlib
+import os
 import pathlib
 import re
+import signal
 import subprocess
 
 import pytest
 
 from ask import agent_options
-from harness import KEY, PATIENCE, VEOCTL, VEOD
+from harness import KEY, PATIENCE, VEOCTL, VEOD, VEOSIM
 from manuals import displays, section, source
 
 CTL = source("veoctl.1")
 CONF = source("veod.conf.5")
 VEOD_PAGE = source("veod.8")
+SIM = source("veosim.1")
 PNG = b"\x89PNG\r\n\x1a\n".ljust(70, b"\0")
 JOBS = '"A cat"\n{"prompt":"A dog","aspect_ratio":"9:16","labels":{"set":"pets"}}\n'
 
@@ -30,6 +34,8 @@ def parts(display):
     for line in display:
         if line.startswith("$ "):
             found.append((line[2:], []))
+        elif line.startswith("> "):
+            found[-1] = (f"{found[-1][0]}\n{line[2:]}", [])
         else:
             found[-1][1].append(line)
     return found
@@ -43,15 +49,26 @@ def pattern(lines):
     return re.compile(whole)
 
 
+def run_shell(lines, directory, environment):
+    """What it says; it ends with all that it has started."""
+    shell = subprocess.Popen(["bash"], cwd=directory, env=environment, text=True,
+                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    try:
+        return shell.communicate(lines, timeout=2 * PATIENCE)[0]
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(shell.pid, signal.SIGKILL)
+        shell.wait(PATIENCE)
+
+
 def play(display, directory, environment):
     """All commands of a display in one shell: what each has said on standard output, or if it
     failed on standard error, and its status."""
     lines = "".join(f"exec 2>error.{number}\n{command}\necho \"@@@ $?\"\n"
                     for number, (command, _) in enumerate(parts(display)))
-    done = subprocess.run(["bash"], input=lines, cwd=directory, env=environment, text=True,
-                          stdout=subprocess.PIPE, timeout=2 * PATIENCE)
-    said = re.findall(r"(.*?)@@@ (\d+)\n", done.stdout, re.S)
-    assert len(said) == len(parts(display)), done.stdout
+    output = run_shell(lines, directory, environment)
+    said = re.findall(r"(.*?)@@@ (\d+)\n", output, re.S)
+    assert len(said) == len(parts(display)), output
     return [(text if status == "0" else (directory / f"error.{number}").read_text(), int(status))
             for number, (text, status) in enumerate(said)]
 
@@ -68,7 +85,7 @@ def workplace(directory):
     place = directory / "w"
     programs = place / "bin"
     programs.mkdir(parents=True)
-    for program in (VEOD, VEOCTL):
+    for program in (VEOD, VEOCTL, VEOSIM):
         (programs / pathlib.Path(program).name).symlink_to(program)
     for name in ("cat.png", "hat.png"):
         (place / name).write_bytes(PNG)
@@ -93,8 +110,9 @@ def test_examples_of_veoctl(sim, make_daemon, workplace):
     assert {path.name for path in workplace.glob("*.mp4")} >= {"cat.mp4", "boat.mp4", "more.mp4"}
 
 
-@pytest.mark.parametrize("display", list(examples(VEOD_PAGE)), ids=lambda display: display[0][:40])
-def test_examples_of_veod(workplace, display):
+@pytest.mark.parametrize("display", [*examples(VEOD_PAGE), *examples(SIM)],
+                         ids=lambda display: display[0][:40])
+def test_examples_of_veod_and_veosim(workplace, display):
     check(display, play(display, workplace, environment_at(workplace)))
 
 

@@ -11,13 +11,14 @@ import subprocess
 
 import pytest
 
-from harness import KEY, PATIENCE, VEOCTL, VEOD, Daemon
+from harness import KEY, PATIENCE, VEOCTL, VEOD, VEOSIM, Daemon
 from manuals import ROOT, items, section, source, subsections, words
 from mcp_client import Mcp
 
 CTL = source("veoctl.1")
 CONF = source("veod.conf.5")
 VEOD_PAGE = source("veod.8")
+SIM = source("veosim.1")
 
 
 def output_of(*command):
@@ -32,11 +33,12 @@ def same_words(text):
 
 # ---- options ----
 
+OPTION = r"^  (?:(-\w), |    )?(--[a-z-]+)(?: (\S+))?(?: +(\S.*(?:\n {20,}.*)*))?$"
+
 
 def help_options(text):
     """Of a --help: each option as it is written, and what it is for."""
-    found = re.findall(r"^  (?:(-\w), |    )?(--[a-z-]+)(?: (\S+))? +(\S.*(?:\n {30}.*)*)$", text,
-                       re.M)
+    found = re.findall(OPTION, text, re.M)
     return [(f"{letter}, {name} {value}".lstrip(", ").strip(), same_words(what))
             for letter, name, value, what in found]
 
@@ -60,6 +62,21 @@ def test_options_of_veod():
     program = help_options(output_of(VEOD, "--help").stdout)
     # A value with a space has quotes around the key in --help; the page has it as it is.
     compare_options(page_options(section(VEOD_PAGE, "DESCRIPTION")), program)
+
+
+def test_options_of_veosim():
+    program = help_options(output_of(VEOSIM, "--help").stdout.split("\n\n")[1])
+    assert len(program) > 20
+    compare_options(page_options(section(SIM, "DESCRIPTION")), program)
+
+
+def test_what_veosim_takes_in_a_prompt():
+    text = output_of(VEOSIM, "--help").stdout.split("blanks:\n")[1].split("\n\n")[0]
+    program = [(name, same_words(what)) for name, what in
+               re.findall(r"^  (\S+) +(\S.*(?:\n {10,}.*)*)$", text, re.M)]
+    told = [(tag[3:], words(what)) for tag, what in
+            items(subsections(section(SIM, "DESCRIPTION"))["Prompts"])]
+    assert program and told == program
 
 
 def commands():
