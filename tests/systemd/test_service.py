@@ -130,6 +130,7 @@ def installed(sim):
     give_key(CONFIGURATION)
     # A leak is looked for by ptrace, which the sandbox doesn't have.
     for scope, unit in (("system", "veod.service"), ("system", "veod@.service"),
+                        ("system", "veod-metrics.service"),
                         ("user", "veod.service")):
         folder = pathlib.Path(f"/etc/systemd/{scope}/{unit}.d")
         folder.mkdir(parents=True)

@@ -12,7 +12,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "system")]
 
 import exposition  # noqa: E402
 from harness import until  # noqa: E402
-from test_service import CONFIGURATION, give_key, run, show, systemctl  # noqa: E402
+from test_service import CONFIGURATION, drop_in, give_key, run, show, systemctl  # noqa: E402
 
 FOLDER = pathlib.Path("/var/lib/prometheus/node-exporter")
 FILE = FOLDER / "veod.prom"
@@ -25,10 +25,16 @@ def enabled():
         run("systemd-sysusers")
         CONFIGURATION.mkdir(parents=True, exist_ok=True)
         give_key(CONFIGURATION)
+    for unit in ("veod", "veod-metrics"):  # as in test_service.py
+        folder = pathlib.Path(f"/etc/systemd/system/{unit}.service.d")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "sanitizer.conf").write_text(
+            "[Service]\nEnvironment=ASAN_OPTIONS=detect_leaks=0\n")
     systemctl("daemon-reload")
     FOLDER.mkdir(parents=True, exist_ok=True)
     os.chown(FOLDER, 65534, 65534)  # somebody's, but root's; as Debian has it
     FOLDER.chmod(0o755)
+    FILE.unlink(missing_ok=True)
     systemctl("enable", "veod-metrics.timer")
     systemctl("restart", "veod.service")
     yield
@@ -57,6 +63,7 @@ def test_it_runs_with_veod():
 
 
 def test_it_neither_goes_on_without_veod_nor_starts_it():
+    systemctl("start", "veod-metrics.service")  # so that it isn't due in the midst of it
     systemctl("stop", "veod.service")
     assert show("ActiveState", "veod-metrics.timer") == "inactive"
     assert show("ActiveState", "veod.service") == "inactive"
@@ -65,15 +72,8 @@ def test_it_neither_goes_on_without_veod_nor_starts_it():
 
 
 def test_it_says_that_veod_does_not_answer():
-    with open("/run/systemd/system/veod-metrics.service.d.conf", "w"):
-        pass
-    folder = pathlib.Path("/run/systemd/system/veod-metrics.service.d")
-    folder.mkdir(parents=True)
-    (folder / "case.conf").write_text("[Service]\nEnvironment=VEOD_SOCKET=/run/veod/nobody\n")
-    systemctl("daemon-reload")
-    systemctl("start", "veod-metrics.service")
-    (folder / "case.conf").unlink()
-    systemctl("daemon-reload")
+    with drop_in("Environment=VEOD_SOCKET=/run/veod/nobody", "veod-metrics.service"):
+        systemctl("start", "veod-metrics.service")
     assert exposition.value(read(), "veod_up") == 0
     systemctl("start", "veod-metrics.service")
     assert exposition.value(read(), "veod_up") == 1
