@@ -5,7 +5,7 @@
 const char *http_class_name(enum http_class which)
 {
     static const char *const names[HTTP_CLASS_COUNT] = {
-#define X(name, text) [HTTP_CLASS_##name] = text,
+#define X(name, text) [HTTP_CLASS_##name] = (text),
         HTTP_CLASSES(X)
 #undef X
     };
