@@ -91,14 +91,14 @@ void expose_histogram(struct expose *expose, const char *const *labels,
     for (size_t i = 0; i < scale->count; i++) {
         char bound[32];
         count += histogram->counts[i];
-        snprintf(bound, sizeof(bound), "%.9g", (double)scale->bounds[i] * scale->unit);
+        snprintf(bound, sizeof(bound), "%.9g", (double)scale->bounds[i] / scale->per_unit);
         begin_sample(expose, "_bucket", labels, bound);
         buf_addf(expose->out, "%llu\n", (unsigned long long)count);
     }
     begin_sample(expose, "_bucket", labels, "+Inf");
     buf_addf(expose->out, "%llu\n", (unsigned long long)histogram->count);
     begin_sample(expose, "_sum", labels, NULL);
-    add_double(expose->out, (double)histogram->sum * scale->unit);
+    add_double(expose->out, (double)histogram->sum / scale->per_unit);
     begin_sample(expose, "_count", labels, NULL);
     buf_addf(expose->out, "%llu\n", (unsigned long long)histogram->count);
 }

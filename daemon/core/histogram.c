@@ -6,26 +6,26 @@ const struct histogram_scale histogram_moments = {
     .bounds = {100, 250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000, SECOND,
                5 * SECOND, 30 * SECOND},
     .count = 15,
-    .unit = 1e-6,
+    .per_unit = 1e6,
 };
 
 const struct histogram_scale histogram_answers = {
     .bounds = {10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 120000, 600000},
     .count = 14,
-    .unit = 1e-3,
+    .per_unit = 1e3,
 };
 
 const struct histogram_scale histogram_patience = {
     .bounds = {100, 1000, 5000, 10000, 20000, 30000, 45000, 60000, 90000, 120000, 180000, 300000,
                600000, 1800000, 3600000, 21600000, 86400000},
     .count = 17,
-    .unit = 1e-3,
+    .per_unit = 1e3,
 };
 
 const struct histogram_scale histogram_numbers = {
     .bounds = {1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024},
     .count = 11,
-    .unit = 1,
+    .per_unit = 1,
 };
 
 void histogram_init(struct histogram *histogram, const struct histogram_scale *scale)

@@ -10,7 +10,7 @@
 struct histogram_scale {
     int64_t bounds[HISTOGRAM_BUCKETS_MAX]; /* ascending; a bucket takes its bound as well */
     size_t count;
-    double unit; /* what a value of 1 is: 0.001 of seconds that are counted in ms */
+    double per_unit; /* values that make one of the unit that is shown: 1000 ms a second */
 };
 
 extern const struct histogram_scale histogram_moments;  /* µs: of the loop, of the disk */

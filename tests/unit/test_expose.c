@@ -74,7 +74,7 @@ static void test_numbers(void **state)
 
 static void test_a_histogram(void **state)
 {
-    static const struct histogram_scale scale = {.bounds = {100, 2500}, .count = 2, .unit = 1e-3};
+    static const struct histogram_scale scale = {.bounds = {100, 2500}, .count = 2, .per_unit = 1e3};
     struct histogram histogram;
     struct page page;
     struct expose *expose = begin(&page);
@@ -84,14 +84,15 @@ static void test_a_histogram(void **state)
     histogram_add(&histogram, 100);
     histogram_add(&histogram, 200);
     histogram_add(&histogram, 9000);
+    histogram_add(&histogram, 26);
     expose_family(expose, "h_seconds", EXPOSE_HISTOGRAM, "H.");
     expose_histogram(expose, EXPOSE_LABELS("p", "q"), &histogram);
     expect(&page, "# HELP h_seconds H.\n# TYPE h_seconds histogram\n"
-                  "h_seconds_bucket{p=\"q\",le=\"0.1\"} 2\n"
-                  "h_seconds_bucket{p=\"q\",le=\"2.5\"} 3\n"
-                  "h_seconds_bucket{p=\"q\",le=\"+Inf\"} 4\n"
-                  "h_seconds_sum{p=\"q\"} 9.35\n"
-                  "h_seconds_count{p=\"q\"} 4\n");
+                  "h_seconds_bucket{p=\"q\",le=\"0.1\"} 3\n"
+                  "h_seconds_bucket{p=\"q\",le=\"2.5\"} 4\n"
+                  "h_seconds_bucket{p=\"q\",le=\"+Inf\"} 5\n"
+                  "h_seconds_sum{p=\"q\"} 9.376\n"
+                  "h_seconds_count{p=\"q\"} 5\n");
     expose = begin(&page);
     histogram_init(&histogram, &scale);
     expose_one_histogram(expose, "h", "H.", &histogram);
