@@ -3,14 +3,16 @@
 import datetime
 import os
 import re
+import socket
 import subprocess
+import threading
 
 import pytest
 
 import ask
 import exposition
 from exposition import total, value
-from harness import NOBODY, OMNI, PATIENCE, VEO, Client, ctl, until
+from harness import NOBODY, OMNI, PATIENCE, VEO, VEOCTL, Client, ctl, until
 from real import ENVIRONMENTS, needs
 
 LONG = "[sim: latency=300s]"
@@ -425,6 +427,30 @@ def test_the_textfile(daemon, tmp_path):
     families = exposition.read(path.read_text())
     assert set(families) == {"veod_up"} and value(families, "veod_up") == 0
     assert os.listdir(tmp_path) == ["veod.prom"]
+
+
+def answer_by_half(listener):
+    connection, _ = listener.accept()
+    with connection:
+        tag = connection.recv(1000).decode().split()[0]
+        text = "# HELP a A.\n# TYPE a gauge\na 1\n"
+        head = '{"bytes":1000,"mime":"text/plain; version=0.0.4"}'
+        connection.sendall(f"{tag} DATA {head}\n{text}".encode())
+
+
+def test_half_an_answer_is_none(programs, tmp_path, directory):
+    path = tmp_path / "veod.prom"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(directory / "s"))
+        listener.listen()
+        listener.settimeout(PATIENCE)
+        server = threading.Thread(target=answer_by_half, args=[listener])
+        server.start()
+        result = subprocess.run([VEOCTL, "--socket", directory / "s", "metrics", "--textfile", path],
+                                capture_output=True, timeout=PATIENCE)
+        server.join()
+    assert result.returncode == 4 and result.stderr
+    assert set(exposition.read(path.read_text())) == {"veod_up"}
 
 
 def test_a_textfile_that_cannot_be_written(daemon, tmp_path):
