@@ -17,6 +17,7 @@
 #include "daemon/io/lag.h"
 #include "daemon/io/log.h"
 #include "daemon/io/token.h"
+#include "daemon/secrets.h"
 #include "daemon/settings.h"
 #include "proto/limits.h"
 #include "proto/mem.h"
@@ -33,12 +34,10 @@ struct veod {
     uv_loop_t loop;
     struct config config;
     struct engine_config engine_config;
-    char *secrets[CONFIG_PROVIDERS_MAX]; /* NULL: none is needed, or the token has it */
+    struct secrets secrets;
     struct token *tokens[CONFIG_PROVIDERS_MAX];
     char *blob_directory;
-    char *agent_secret;
-    struct error agent_trouble; /* why there is none */
-    char *system_prompt;        /* the agent's; NULL: the shipped one */
+    char *system_prompt; /* the agent's; NULL: the shipped one */
     struct store *store;
     struct blobs *blobs;
     struct http *http;
@@ -55,56 +54,15 @@ struct veod {
 
 /* ---- set-up ---- */
 
-static int load_secret(struct veod *veod, size_t index, struct error *error)
-{
-    const struct config_provider *from = &veod->config.providers[index];
-    enum token_kind kind = settings_token_kind(from);
-    if (kind == TOKEN_KEY)
-        veod->secrets[index] = credential_load(from->credential, from->credential_file, error);
-    else if (kind == TOKEN_SERVICE_ACCOUNT)
-        veod->secrets[index] =
-            credential_load_document(from->credential, from->credential_file, error);
-    if (!veod->secrets[index] && (kind == TOKEN_KEY || kind == TOKEN_SERVICE_ACCOUNT))
-        return -1;
-    const struct token_config token = settings_token(&veod->config, index, veod->secrets[index]);
-    return token_check(&token, error);
-}
-
-static int load_secrets(struct veod *veod, struct error *error)
-{
-    for (size_t i = 0; i < veod->config.provider_count; i++) {
-        struct error cause;
-        if (load_secret(veod, i, &cause) < 0)
-            return error_set(error, ERROR_UNAVAILABLE, NULL, "[provider %s] %s",
-                             veod->config.providers[i].name, cause.message);
-    }
-    return 0;
-}
-
-/* veod is of use without an agent. */
-static void load_agent_secret(struct veod *veod)
-{
-    const struct config *config = &veod->config;
-    struct error cause;
-    veod->agent_secret =
-        credential_load(config->agent_credential, config->agent_credential_file, &cause);
-    if (veod->agent_secret)
-        return;
-    error_set(&veod->agent_trouble, ERROR_UNAVAILABLE, NULL, "[agent] %s", cause.message);
-    log_info("main", "ASK won't work: %s", veod->agent_trouble.message);
-}
-
-/* The secrets are theirs from then on. */
 static int open_tokens(struct veod *veod, struct error *error)
 {
     for (size_t i = 0; i < veod->config.provider_count; i++) {
-        const struct token_config config = settings_token(&veod->config, i, veod->secrets[i]);
+        const struct token_config config =
+            settings_token(&veod->config, i, veod->secrets.providers[i]);
         veod->tokens[i] = token_new(&veod->loop, veod->http, &config, error);
         if (!veod->tokens[i])
             return -1;
         veod->engine_config.providers[i].token = veod->tokens[i];
-        credential_free(veod->secrets[i]);
-        veod->secrets[i] = NULL;
     }
     return 0;
 }
@@ -203,10 +161,10 @@ static struct commands_config commands_config_of(struct veod *veod)
 static void open_agent(struct veod *veod)
 {
     const struct agent_config agent = settings_agent(&veod->config, veod->system_prompt);
-    veod->agent = agent_new(&veod->loop, &agent, veod->agent_secret, veod->agent_trouble.message,
+    const struct secrets *secrets = &veod->secrets;
+    veod->agent = agent_new(&veod->loop, &agent, secrets->agent, secrets->agent_trouble.message,
                             veod->commands, veod->engine, veod->store, veod->http);
-    credential_free(veod->agent_secret);
-    veod->agent_secret = NULL;
+    secrets_free(&veod->secrets); /* all have copies now */
     const struct commands_config commands = commands_config_of(veod);
     commands_set_config(veod->commands, &commands);
 }
@@ -433,9 +391,7 @@ static void free_all(struct veod *veod)
     free(veod->blob_directory);
     free(veod->system_prompt);
     free(veod->config_file);
-    credential_free(veod->agent_secret);
-    for (size_t i = 0; i < veod->config.provider_count; i++)
-        credential_free(veod->secrets[i]);
+    secrets_free(&veod->secrets);
     config_free(&veod->config);
 }
 
@@ -486,11 +442,12 @@ int main(int argc, char **argv)
     }
     log_open(settings_log_level(&veod.config));
     credential_protect_process();
-    int status = load_secrets(&veod, &error);
+    int status = secrets_load(&veod.secrets, &veod.config, &error);
     if (status == 0)
         status = settings_system_prompt(&veod.config, &veod.system_prompt, &error);
     if (status == 0) {
-        load_agent_secret(&veod);
+        if (!veod.secrets.agent)
+            log_info("main", "ASK won't work: %s", veod.secrets.agent_trouble.message);
         veod.blob_directory = mem_format("%s/blobs", veod.config.state_directory);
         veod.engine_config =
             settings_engine(&veod.config, settings_providers(&veod.config), veod.blob_directory);

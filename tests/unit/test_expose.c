@@ -74,7 +74,8 @@ static void test_numbers(void **state)
 
 static void test_a_histogram(void **state)
 {
-    static const struct histogram_scale scale = {.bounds = {100, 2500}, .count = 2, .per_unit = 1e3};
+    static const struct histogram_scale scale = {
+        .bounds = {100, 2500}, .count = 2, .per_unit = 1e3};
     struct histogram histogram;
     struct page page;
     struct expose *expose = begin(&page);

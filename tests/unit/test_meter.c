@@ -98,18 +98,18 @@ static void test_errors_have_their_codes(void **state)
 static void test_money_goes_both_ways(void **state)
 {
     struct meter *meter = meter_new(2);
-    struct job *job = job_in(JOB_DONE), *before = job_copy(job);
+    struct job *charged = job_in(JOB_DONE), *uncharged = job_copy(charged);
     (void)state;
-    job->charged = 30;
-    meter_changed(meter, before, job, 1);
-    meter_changed(meter, job, before, 1);
-    meter_changed(meter, before, job, SIZE_MAX);
+    charged->charged = 30;
+    meter_changed(meter, uncharged, charged, 1);
+    meter_changed(meter, charged, uncharged, 1);
+    meter_changed(meter, uncharged, charged, SIZE_MAX);
     assert_int_equal(meter->providers[1].charged, 30);
     assert_int_equal(meter->providers[1].credited, 30);
     assert_int_equal(meter->providers[2].charged, 30);
     assert_int_equal(meter->became[JOB_DONE], 0);
-    job_free(before);
-    job_free(job);
+    job_free(uncharged);
+    job_free(charged);
     meter_free(meter);
 }
 
