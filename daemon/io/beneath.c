@@ -32,6 +32,15 @@ static bool is_plain_name(const char *name)
     return name[0] != '\0' && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
+/* Closed to veod's group, whose members are its clients, before it is granted to its owner: what
+ * comes in between may be a crash. A set-group-ID bit would be lost with another mode later. */
+static mode_t mode_of(int parent, const uid_t *owner)
+{
+    struct stat about;
+    bool is_shared = fstat(parent, &about) == 0 && about.st_mode & S_ISGID;
+    return owner && !is_shared ? 0700 : 0750;
+}
+
 /* Steps into one folder, which is made if it is missing, and lets go of the one before. `owner`:
  * who may read in it if it is; or none. */
 static int enter_folder(int folder, const char *name, bool make, const uid_t *owner)
@@ -43,7 +52,7 @@ static int enter_folder(int folder, const char *name, bool make, const uid_t *ow
     int next = beneath_open(folder, name, O_RDONLY | O_DIRECTORY, 0);
     bool made = false;
     if (next == -ENOENT && make) {
-        made = mkdirat(folder, name, 0750) == 0;
+        made = mkdirat(folder, name, mode_of(folder, owner)) == 0;
         next = made || errno == EEXIST ? beneath_open(folder, name, O_RDONLY | O_DIRECTORY, 0)
                                        : -errno;
     }

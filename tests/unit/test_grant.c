@@ -1,13 +1,18 @@
 /* Who may read in an owner's folder; as root, with children that become others. */
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -97,11 +102,49 @@ static void test_a_groups_folder(void **state)
     assert_int_equal(system(command), 0);
 }
 
+static void die_at(unsigned call)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog program = {sizeof(code) / sizeof(code[0]), code};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+        _exit(EXIT_FAILURE);
+}
+
+/* It leaves a folder that nobody else can read, nor those in veod's group. */
+static void test_a_crash_before_it_is_granted(void **state)
+{
+    char root[] = "/tmp/veod-grant-XXXXXX", path[64];
+    struct stat about;
+    int status;
+    (void)state;
+    umask(0027);
+    assert_non_null(mkdtemp(root));
+    pid_t child = fork();
+    if (child == 0) {
+        die_at(SYS_fsetxattr);
+        _exit(beneath_open_folder(root, "4711/a", true) < 0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
+    snprintf(path, sizeof(path), "%s/4711", root);
+    assert_int_equal(stat(path, &about), 0);
+    assert_int_equal(about.st_mode & 0777, 0700);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(rmdir(root), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_owner_reads),
         cmocka_unit_test(test_a_groups_folder),
+        cmocka_unit_test(test_a_crash_before_it_is_granted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
