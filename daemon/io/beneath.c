@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,23 +42,36 @@ static mode_t mode_of(int parent, const uid_t *owner)
     return owner && !is_shared ? 0700 : 0750;
 }
 
+/* One at a time, so that nothing is made in a folder before that is granted: it would stay closed
+ * to the owner. */
+static int open_or_make(int parent, const char *name, const uid_t *owner, bool *ret_made)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&lock);
+    int folder = beneath_open(parent, name, O_RDONLY | O_DIRECTORY, 0);
+    if (folder == -ENOENT) {
+        *ret_made = mkdirat(parent, name, mode_of(parent, owner)) == 0;
+        folder = *ret_made || errno == EEXIST
+                     ? beneath_open(parent, name, O_RDONLY | O_DIRECTORY, 0)
+                     : -errno;
+    }
+    if (folder >= 0 && *ret_made && owner)
+        grant_owner(folder, *owner);
+    pthread_mutex_unlock(&lock);
+    return folder;
+}
+
 /* Steps into one folder, which is made if it is missing, and lets go of the one before. `owner`:
  * who may read in it if it is; or none. */
 static int enter_folder(int folder, const char *name, bool make, const uid_t *owner)
 {
+    bool made = false;
     if (!is_plain_name(name)) {
         close(folder);
         return -EINVAL;
     }
-    int next = beneath_open(folder, name, O_RDONLY | O_DIRECTORY, 0);
-    bool made = false;
-    if (next == -ENOENT && make) {
-        made = mkdirat(folder, name, mode_of(folder, owner)) == 0;
-        next = made || errno == EEXIST ? beneath_open(folder, name, O_RDONLY | O_DIRECTORY, 0)
-                                       : -errno;
-    }
-    if (next >= 0 && made && owner)
-        grant_owner(next, *owner);
+    int next = make ? open_or_make(folder, name, owner, &made)
+                    : beneath_open(folder, name, O_RDONLY | O_DIRECTORY, 0);
     if (next >= 0 && made && fsync(folder) < 0) {
         int status = -errno;
         close(next);

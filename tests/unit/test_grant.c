@@ -3,6 +3,7 @@
 #include <grp.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -139,12 +141,67 @@ static void test_a_crash_before_it_is_granted(void **state)
     assert_int_equal(rmdir(root), 0);
 }
 
+/* In libc's place: others have time to come in between. */
+int fsetxattr(int fd, const char *name, const void *value, size_t size, int flags)
+{
+    usleep(2000);
+    return (int)syscall(SYS_fsetxattr, fd, name, value, size, flags);
+}
+
+struct writer {
+    pthread_t thread;
+    pthread_barrier_t *all;
+    const char *root;
+    bool is_granted;
+};
+
+static void *write_first(void *arg)
+{
+    struct writer *writer = arg;
+    char name[16];
+    pthread_barrier_wait(writer->all);
+    int folder = beneath_open_folder(writer->root, "4711/a", true);
+    snprintf(name, sizeof(name), "%d", gettid());
+    int fd = beneath_open(folder, name, O_CREAT | O_RDWR, 0640);
+    writer->is_granted = fgetxattr(fd, "system.posix_acl_access", NULL, 0) > 0;
+    close(fd);
+    close(folder);
+    return NULL;
+}
+
+/* Many at once, in libuv's pool: the first makes the folder, and all are to be read by the owner.
+ */
+static void test_all_of_the_first_files(void **state)
+{
+    char root[] = "/tmp/veod-grant-XXXXXX", command[64];
+    (void)state;
+    assert_non_null(mkdtemp(root));
+    snprintf(command, sizeof(command), "rm -rf %s/4711", root);
+    for (int round = 0; round < 5; round++) {
+        struct writer writers[8];
+        pthread_barrier_t all;
+        pthread_barrier_init(&all, NULL, 8);
+        for (size_t i = 0; i < 8; i++) {
+            writers[i] = (struct writer){.all = &all, .root = root};
+            assert_int_equal(pthread_create(&writers[i].thread, NULL, write_first, &writers[i]), 0);
+        }
+        for (size_t i = 0; i < 8; i++) {
+            pthread_join(writers[i].thread, NULL);
+            assert_true(writers[i].is_granted);
+        }
+        pthread_barrier_destroy(&all);
+        assert_int_equal(system(command), 0);
+    }
+    assert_int_equal(rmdir(root), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_owner_reads),
         cmocka_unit_test(test_a_groups_folder),
         cmocka_unit_test(test_a_crash_before_it_is_granted),
+        cmocka_unit_test(test_all_of_the_first_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
