@@ -211,7 +211,7 @@ static void end(struct conversation *conversation)
 static void end_turn(struct conversation *conversation, enum turn_finish finish)
 {
     if (finish == TURN_TIME)
-        turn_end(&conversation->turn, finish, "the turn's time is over, which is [agent] time");
+        turn_end_by_time(&conversation->turn);
     else if (finish == TURN_FAILED)
         turn_end(&conversation->turn, finish, "%s", conversation->agent->why);
     else

@@ -27,6 +27,7 @@ void turn_free(struct turn *turn)
 {
     free(turn->text);
     free(turn->message);
+    free(turn->trouble);
     free(turn->jobs);
     free(turn->peer.groups);
     free(turn->directory);
@@ -50,10 +51,24 @@ void turn_end(struct turn *turn, enum turn_finish finish, const char *format, ..
     turn->message = mem_strdup(text);
 }
 
+static void set_trouble(struct turn *turn, const char *trouble)
+{
+    free(turn->trouble);
+    turn->trouble = mem_strdup(trouble);
+}
+
+void turn_end_by_time(struct turn *turn)
+{
+    if (turn->trouble)
+        turn_end(turn, TURN_FAILED, "%s; the turn's time is over", turn->trouble);
+    else
+        turn_end(turn, TURN_TIME, "the turn's time is over, which is [agent] time");
+}
+
 void turn_think(struct turn *turn, const struct turn_bounds *bounds, int64_t left_ms, size_t bytes)
 {
     if (left_ms <= 0)
-        turn_end(turn, TURN_TIME, "the turn's time is over, which is [agent] time");
+        turn_end_by_time(turn);
     else if (turn->tokens >= bounds->tokens)
         turn_end(turn, TURN_TOKENS, "%lld tokens were used, and [agent] tokens allows a turn %lld",
                  (long long)turn->tokens, (long long)bounds->tokens);
@@ -104,11 +119,12 @@ static int64_t next_wait(struct turn *turn, const struct turn_bounds *bounds,
 static void wait_or_end(struct turn *turn, const struct turn_bounds *bounds,
                         const struct chat_reply *reply, int64_t left_ms, double random)
 {
+    set_trouble(turn, reply->error ? reply->error : "the model can't answer now");
     turn->wait_ms = next_wait(turn, bounds, reply, left_ms, random);
     turn->state = TURN_WAITING;
     if (turn->wait_ms >= left_ms)
         turn_end(turn, TURN_FAILED, "%s; the turn's time ends before the model can be asked again",
-                 reply->error ? reply->error : "the model can't answer now");
+                 turn->trouble);
 }
 
 static bool take_calls(struct turn *turn, const struct turn_bounds *bounds,
@@ -172,6 +188,7 @@ bool turn_take(struct turn *turn, const struct turn_bounds *bounds, const struct
         turn->rounds++;
         memset(turn->again, 0, sizeof(turn->again));
         turn->waits = 0;
+        set_trouble(turn, NULL);
     }
     if (reply->kind == CHAT_CALLS)
         return take_calls(turn, bounds, reply, bytes);

@@ -81,6 +81,7 @@ struct turn {
 
     /* Since the last answer that was taken. */
     int again[CHAT_KINDS]; /* how often it was asked again, by the reason */
+    char *trouble;         /* why it can't answer; NULL: it can */
     int waits;
     int64_t wait_ms;
 };
@@ -106,6 +107,9 @@ void turn_called(struct turn *turn, size_t count);
 /* Ends it; a NULL format: nothing to be said. */
 void turn_end(struct turn *turn, enum turn_finish finish, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* Its time is over: by the bound, or by a model that can't answer. */
+void turn_end_by_time(struct turn *turn);
 
 /* A job of one of its calls; false if it is known already. */
 bool turn_add_job(struct turn *turn, const char *id);

@@ -247,6 +247,23 @@ static void test_nothing_is_asked_beyond_a_bound(void **state)
     }
 }
 
+/* Who waited in vain is told for what. */
+static void test_a_model_that_cannot_answer_is_to_blame_for_the_time(void **state)
+{
+    struct turn turn = {0};
+    (void)state;
+    take(&turn, CHAT_AGAIN);
+    turn_end_by_time(&turn);
+    assert_int_equal(turn.finish, TURN_FAILED);
+    assert_non_null(turn.message);
+    turn_free(&turn);
+    take(&turn, CHAT_AGAIN);
+    take(&turn, CHAT_CALLS);
+    turn_end_by_time(&turn);
+    assert_int_equal(turn.finish, TURN_TIME);
+    turn_free(&turn);
+}
+
 /* ---- what is kept ---- */
 
 static char *written(const struct turn *turn)
@@ -363,6 +380,7 @@ int main(void)
         cmocka_unit_test(test_tokens_and_bytes_end_it_before_its_calls),
         cmocka_unit_test(test_an_answer_counts_whatever_it_has_used),
         cmocka_unit_test(test_nothing_is_asked_beyond_a_bound),
+        cmocka_unit_test(test_a_model_that_cannot_answer_is_to_blame_for_the_time),
         cmocka_unit_test(test_the_record_comes_back),
         cmocka_unit_test(test_a_turn_under_way_comes_back_as_one),
         cmocka_unit_test(test_a_damaged_record_is_an_error),
