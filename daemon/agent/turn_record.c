@@ -40,9 +40,12 @@ static void write_jobs(const struct turn *turn, struct jsonw *w)
 
 static void write_begun(const struct turn *turn, struct jsonw *w)
 {
+    size_t count = CHAT_CALLS_MAX;
+    while (count > 0 && !turn->begun[count - 1][0])
+        count--;
     jsonw_name(w, "begun");
     jsonw_array(w);
-    for (size_t i = 0; i < CHAT_CALLS_MAX; i++)
+    for (size_t i = 0; i < count; i++)
         jsonw_string(w, turn->begun[i]);
     jsonw_array_end(w);
 }

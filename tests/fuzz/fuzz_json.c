@@ -1,23 +1,15 @@
 /* Any bytes as JSON. What is refused comes with a reason; what is accepted can be walked, and
  * written again it is the same document, however often. */
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "proto/json.h"
 #include "proto/jsonw.h"
 #include "proto/line.h"
+#include "tests/fuzz/require.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define REQUIRE(condition)                                                  \
-    do {                                                                    \
-        if (!(condition)) {                                                 \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            abort();                                                        \
-        }                                                                   \
-    } while (0)
 
 static void write_raw(struct jsonw *w, struct json_value value)
 {

@@ -2,22 +2,14 @@
  * that is sent back byte for byte, and the answer is a line of JSON, whatever the id is. */
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "proto/ctl/mcp_rpc.h"
 #include "proto/line.h"
+#include "tests/fuzz/require.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define REQUIRE(condition)                                                  \
-    do {                                                                    \
-        if (!(condition)) {                                                 \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            abort();                                                        \
-        }                                                                   \
-    } while (0)
 
 /* It is one line, and says again what the request's id was. */
 static void check_answer(struct buf *out, const struct rpc_message *message, const char *member)
